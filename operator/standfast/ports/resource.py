@@ -140,7 +140,7 @@ class ResourceDriver(Protocol):
 
         Called after every renewal, so it takes well under a millisecond, never awaits and never
         raises; trouble goes to the `EventSink`. Does nothing unless the resource was started or
-        adopted. A moment earlier than the last one is honoured too. Never revives what has expired.
+        adopted. A moment earlier than the last one is honoured too. What expired stays expired.
         """
         ...
 

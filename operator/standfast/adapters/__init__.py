@@ -1,0 +1,1 @@
+"""The world behind the ports: one package per vendor or system, whose errors stop here."""
