@@ -1,0 +1,363 @@
+"""The HTTPS API of a member (agent or witness), as typed JSON structures.
+
+The operator and the command line build requests from these and read answers into them; the members
+serve them. camelCase on the wire. Unknown fields are ignored, so that an operator may be one
+version ahead of its agents; an unknown resource type is refused, because half a group is not safe.
+Resources have a file of their own: `wire.resources`.
+
+Every request of the operator carries `TOKEN_HEADER`: the `leaseTransitions` of its leader lease. A
+member refuses (409) a lower one than the highest it has seen for that cluster. Errors are a
+`Problem` with status 400 (a person must change something), 409 (refused), 503 (try again).
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from standfast.wire.resources import ResourceSpec
+
+PORT = 7380
+"""Where every member listens: links between members and this API, one port, mutual TLS."""
+
+TOKEN_HEADER = "Standfast-Token"  # noqa: S105 a counter, not a secret
+"""Header with the operator's fencing token."""
+
+LINK_PATH = "/v1/link"
+CSR_PATH = "/v1/csr"
+CERTIFICATE_PATH = "/v1/certificate"
+CONFIG_PATH = "/v1/config"
+RESOURCES_PATH = "/v1/resources"
+STATUS_PATH = "/v1/status"
+RELEASE_PATH = "/v1/release"
+STAND_PATH = "/v1/stand"
+FENCED_PATH = "/v1/fenced"
+LOG_PATH = "/v1/log"
+
+WAIT_S_MAX = 60
+"""Longest `wait` of a status request."""
+
+LOG_ENTRIES_MAX = 1000
+"""How many entries a member keeps; older ones are dropped."""
+
+
+def enrol_csr_path(cluster_uid: str) -> str:
+    """`POST`: make a key and answer with its signing request (`CsrAnswer`)."""
+    return f"/v1/clusters/{cluster_uid}/csr"
+
+
+def enrol_certificate_path(cluster_uid: str) -> str:
+    """`PUT`: hand over the signed certificate (`CertificateRequest`)."""
+    return f"/v1/clusters/{cluster_uid}/certificate"
+
+
+class Wire(msgspec.Struct, rename="camel", frozen=True):
+    """Base of all structures of the API: frozen, camelCase on the wire."""
+
+
+class Problem(Wire, frozen=True, kw_only=True):
+    """An error: what and why, what to type, and a word for programs."""
+
+    problem: str
+    remedy: str = ""
+    reason: str = ""
+
+
+class Done(Wire, frozen=True, kw_only=True):
+    """An empty answer."""
+
+
+class Accepted(Wire, frozen=True, kw_only=True):
+    """Whether a request was taken.
+
+    Attributes:
+        config_id: Of the config in force, `term.seq` (`PUT /v1/config` only).
+    """
+
+    accepted: bool
+    config_id: str = ""
+
+
+# ------------------------------------------------------------------ identity
+
+
+class Bundle(Wire, frozen=True, kw_only=True):
+    """First identity of a node: good for one enrolment and one day. Secret key `bundle.json`.
+
+    Attributes:
+        cluster: `namespace/name`, for people.
+        listen: `host:port` the agent must listen on until it has an identity of its own.
+        ca: PEM.
+        certificate: PEM, SAN `bootstrap.<cluster_uid>.standfast`.
+        key: PEM.
+    """
+
+    version: int
+    cluster_uid: str = msgspec.field(name="clusterUID")
+    cluster: str
+    node: str
+    listen: tuple[str, ...]
+    ca: str
+    certificate: str
+    key: str
+    not_after: datetime
+
+
+class CsrAnswer(Wire, frozen=True, kw_only=True):
+    """A signing request made by the member.
+
+    Attributes:
+        member_uid: Drawn by the member at enrolment; stays for life.
+        csr: PEM; its subject alternative name is what the certificate must carry.
+    """
+
+    member_uid: str
+    csr: str
+    boot_id: str
+
+
+class CertificateRequest(Wire, frozen=True, kw_only=True):
+    """A signed certificate and the CA it stems from, PEM."""
+
+    ca: str
+    certificate: str
+
+
+# ------------------------------------------------------------------ config and requests
+
+
+class SignedConfig(Wire, frozen=True, kw_only=True):
+    """The first config of a cluster, signed by the cluster's CA key.
+
+    Attributes:
+        payload: base64 of `wire.configs.encode_config(config)`.
+        signature: base64 of the Ed25519 signature over the decoded payload.
+    """
+
+    payload: str
+    signature: str
+
+
+class ConfigRequest(Wire, frozen=True, kw_only=True):
+    """`PUT /v1/config`. Another first config for the same cluster is refused (409)."""
+
+    config: SignedConfig
+
+
+class GroupRequest(Wire, frozen=True, kw_only=True):
+    """`PUT /v1/resources`: the declared group; the agent keeps it and goes on with it alone.
+
+    Attributes:
+        generation: Grows with every change; a lower one than the accepted is refused.
+        resources: All of them; what is missing here is stopped and forgotten.
+        maintenance: A person works on this node: it does not stand.
+        eligible: The operator's word on whether this node may stand; `ineligible_reason` says why
+            not.
+    """
+
+    generation: int
+    resources: tuple[ResourceSpec, ...] = ()
+    maintenance: bool = False
+    eligible: bool = True
+    ineligible_reason: str = ""
+
+
+class ReleaseRequest(Wire, frozen=True, kw_only=True):
+    """`POST /v1/release`: a planned switchover. `DELETE` with the same id calls it off.
+
+    Attributes:
+        successor: Member uid of who should follow; none lets the members choose.
+        request_id: The same id again is the same request.
+    """
+
+    successor: str | None = None
+    reason: str = ""
+    request_id: str
+
+
+class StandRequest(Wire, frozen=True, kw_only=True):
+    """`POST /v1/stand`: stand now, without the rank delay."""
+
+    request_id: str
+
+
+class FencedRequest(Wire, frozen=True, kw_only=True):
+    """`POST /v1/fenced`: a boot of a member is powered off, confirmed by its infrastructure.
+
+    Attributes:
+        boot: Known before the power-off was asked for.
+    """
+
+    member: str
+    boot: str
+    evidence: str
+
+
+# ------------------------------------------------------------------ log
+
+
+class LogEntry(Wire, frozen=True, kw_only=True):
+    """One thing that happened. `seq` grows by one and is never used twice by a member."""
+
+    seq: int
+    at: datetime
+    kind: str
+    message: str
+    fields: dict[str, str | int] = {}
+
+
+class LogAnswer(Wire, frozen=True, kw_only=True):
+    """Entries newer than `after`, oldest first; a gap after `after` means they were dropped."""
+
+    entries: tuple[LogEntry, ...]
+
+
+# ------------------------------------------------------------------ status
+
+Role = Literal["Active", "Holding", "Candidate", "Standby", "Unconfigured"]
+"""`Holding`: the lease is won, the service not yet up. `Active`: lease, record and service."""
+
+State = Literal["Stopped", "Starting", "Running", "Stopping", "Failed", "Unknown"]
+
+
+class HolderStatus(Wire, frozen=True, kw_only=True):
+    """Who holds the lease, in which boot."""
+
+    member: str
+    boot: str
+
+
+class SuspectStatus(Wire, frozen=True, kw_only=True):
+    """A former holder that is not yet proven stopped."""
+
+    member: str
+    boot: str
+    term: int
+
+
+class PathStatus(Wire, frozen=True, kw_only=True):
+    """One address of a peer.
+
+    Attributes:
+        rtt_ms: Last measured, none when down.
+    """
+
+    address: str
+    up: bool
+    rtt_ms: float | None = None
+
+
+class PeerStatus(Wire, frozen=True, kw_only=True):
+    """Another member as this one sees it.
+
+    Attributes:
+        boot: Newest seen of it; "" when none was.
+        last_heard_ms: Since anything was heard of it; none when never in this run.
+    """
+
+    member: str
+    name: str = ""
+    reachable: bool
+    boot: str = ""
+    paths: tuple[PathStatus, ...] = ()
+    last_heard_ms: int | None = None
+
+
+class ResourceStatus(Wire, frozen=True, kw_only=True):
+    """One resource on this node.
+
+    Attributes:
+        restarts: In the present window.
+        since: When `state` began.
+    """
+
+    name: str
+    type: str
+    state: State
+    message: str = ""
+    reason: str = ""
+    restarts: int = 0
+    since: datetime
+
+
+class ProofStatus(Wire, frozen=True, kw_only=True):
+    """A proof that this member holds, and how long after the lease was won it came."""
+
+    suspect: SuspectStatus
+    proof: str
+    took_ms: int
+
+
+class TakeoverStatus(Wire, frozen=True, kw_only=True):
+    """The last time this member took over, with what it cost.
+
+    Attributes:
+        won_ms: From standing to the majority; the others likewise from standing; none: not yet.
+        proof: That let the first resource start, "" when none was needed.
+    """
+
+    term: int
+    started_at: datetime
+    won_ms: int | None = None
+    record_ms: int | None = None
+    proof_ms: int | None = None
+    serving_ms: int | None = None
+    proof: str = ""
+
+
+class AlertStatus(Wire, frozen=True, kw_only=True):
+    """Something that stays true until somebody changes it."""
+
+    reason: str
+    message: str
+    remedy: str = ""
+    source: str = ""
+
+
+class MemberStatus(Wire, frozen=True, kw_only=True):
+    """`GET /v1/status?after=<seq>&wait=<s>`: answers at once when `seq > after`, else on change.
+
+    Attributes:
+        seq: Grows with every change worth reporting, within one `run`.
+        boot_id: Of the machine.
+        run: Of the process.
+        record_version: `(term, seq)` of the newest record it holds.
+        config_id: Of the config in force, `term.seq`; "" when unconfigured.
+        config_digest: Tells two first configs apart.
+        lease_remaining_ms: While it holds.
+        operator_token: Highest fencing token seen.
+        halted: Why this member may take no part any more, or "".
+    """
+
+    seq: int
+    member_uid: str
+    name: str
+    kind: Literal["data", "witness"]
+    boot_id: str
+    run: str
+    agent_version: str
+    role: Role
+    term: int = 0
+    holder: HolderStatus | None = None
+    record_version: tuple[int, int] = (0, 0)
+    in_sync: tuple[str, ...] = ()
+    suspects: tuple[SuspectStatus, ...] = ()
+    config_id: str = ""
+    config_digest: str = ""
+    lease_remaining_ms: int | None = None
+    voted_for: str | None = None
+    eligible: bool = False
+    ineligible_reasons: tuple[str, ...] = ()
+    peers: tuple[PeerStatus, ...] = ()
+    resources: tuple[ResourceStatus, ...] = ()
+    resources_generation: int = 0
+    proofs: tuple[ProofStatus, ...] = ()
+    last_takeover: TakeoverStatus | None = None
+    certificate_not_after: datetime | None = None
+    cpu_percent: float = 0.0
+    rss_bytes: int = 0
+    alerts: tuple[AlertStatus, ...] = ()
+    operator_token: int = 0
+    log_seq: int = 0
+    releasing: bool = False
+    halted: str = ""

@@ -1,0 +1,63 @@
+"""Resources as the operator hands them to agents: a union by `type`, everything in milliseconds.
+
+The operator makes them from `HAResource` objects; the agent makes a driver from each. Defaults
+here are those of the API, so that a test or a person may write the short form.
+"""
+
+from typing import Literal
+
+import msgspec
+
+
+class Monitor(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """How often to look, for what no signal tells."""
+
+    interval_ms: int = 5000
+    timeout_ms: int = 4000
+
+
+class OnFailure(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """What to do when it fails by itself.
+
+    Attributes:
+        restarts: In place, within the window; the next failure goes to `then`.
+        then: Hand over to another node; go on trying here; or leave it failed.
+    """
+
+    restarts: int = 3
+    window_ms: int = 600_000
+    then: Literal["Failover", "KeepTrying", "Ignore"] = "Failover"
+
+
+class Resource(msgspec.Struct, rename="camel", frozen=True, kw_only=True, tag_field="type"):
+    """What every resource declares.
+
+    Attributes:
+        name: Unique within the cluster.
+        depends_on: Start after these, stop before them.
+        critical: Whether its failure counts for the decision to hand over.
+    """
+
+    name: str
+    depends_on: tuple[str, ...] = ()
+    critical: bool = True
+    monitor: Monitor = Monitor()
+    start_timeout_ms: int = 60_000
+    stop_timeout_ms: int = 20_000
+    on_failure: OnFailure = OnFailure()
+
+
+class Vip(Resource, tag="vip", frozen=True, kw_only=True):
+    """An address that clients use, with its prefix length; interface by subnet unless named."""
+
+    address: str
+    interface: str | None = None
+
+
+class Systemd(Resource, tag="systemd", frozen=True, kw_only=True):
+    """A systemd unit by its full name."""
+
+    unit: str
+
+
+ResourceSpec = Vip | Systemd
