@@ -1,0 +1,286 @@
+"""`HACluster`: the nodes that keep one application in service, and the policy for it.
+
+What people declare is here; what the operator reports is in `cluster_status`.
+"""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from standfast.api.base import KubeObject, LocalRef, Model
+from standfast.api.cluster_status import HAClusterStatus
+from standfast.api.markers import ListMap, ListSet, Rule, immutable
+from standfast.api.scalars import Address, Label, Uuid
+from standfast.core import record, timing
+
+_TARGET_SECONDS_MIN, _TARGET_SECONDS_MAX = 1, 300
+
+
+class DataMode(StrEnum):
+    """Where the application's data lives."""
+
+    NONE = "None"
+    SHARED_DISK = "SharedDisk"
+    REPLICATED = "Replicated"
+
+    def to_core(self) -> record.DataMode:
+        return record.DataMode(self.value)
+
+
+class VirtualMachine(Model):
+    """Which VM a node is, by an identity that survives renaming and moving."""
+
+    instance_uuid: Uuid = Field(
+        description="vCenter's instance UUID of the VM (config.instanceUuid), not its BIOS UUID.",
+        examples=["50314a2e-7a4c-4d53-9a2a-6c1f1f0b5f01"],
+    )
+
+
+class Node(Model):
+    """One protected VM."""
+
+    name: Label = Field(
+        description="Name of the node within the cluster; usually the VM's name.",
+        examples=["orders-a"],
+    )
+    vm: Annotated[
+        VirtualMachine,
+        immutable(
+            "the VM of a node",
+            remedy="remove the node, wait until the cluster has let it go, and add the other VM "
+            "under a new name",
+        ),
+    ] = Field(description="Which VM it is.")
+    addresses: Annotated[tuple[Address, ...], Field(min_length=1, max_length=4), ListSet()] = (
+        Field(
+            description="Its own addresses, one on each network that joins the nodes: "
+            "communication paths, all used at once, so that one network's failure is not a node's "
+            "failure. Not the address that clients use.",
+            examples=[["10.10.1.11", "10.20.1.11"]],
+        )
+    )
+    infrastructure_ref: LocalRef | None = Field(
+        default=None,
+        description="The Infrastructure this VM runs on, when it is not the cluster's.",
+    )
+    maintenance: bool = Field(
+        default=False,
+        description="Whether a person works on it: it keeps voting, but is not chosen to be "
+        "active. A node that is active when this is set hands over first, when another can serve.",
+    )
+
+
+class Timing(Model):
+    """How fast a failure is acted on; all timers are derived from it."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="[has(self.profile), has(self.targetFailoverSeconds)].exists_one(is_set, is_set)",
+            message="exactly one of profile and targetFailoverSeconds must be set, because all "
+            "timers are derived from it: remove the other",
+            holds=lambda t: (t.profile is None) != (t.target_failover_seconds is None),
+        ),
+    )
+
+    profile: timing.Profile | None = Field(
+        default=None,
+        description="Fast: a dead VM is replaced in about 1 s; for one site with quiet networks. "
+        "Normal: in about 2 s. Tolerant: in about 12 s, for stretched sites, loaded hosts, "
+        "long vMotions.",
+    )
+    target_failover_seconds: (
+        Annotated[int, Field(ge=_TARGET_SECONDS_MIN, le=_TARGET_SECONDS_MAX)] | None
+    ) = Field(
+        default=None,
+        description="Instead of a profile: seconds from the death of the active node to service "
+        "on a standby, an application that starts at once provided. status.timing shows the "
+        "timers that follow.",
+        examples=[3],
+    )
+
+    def to_core(self) -> timing.Timing:
+        """Return the timers that follow."""
+        if self.target_failover_seconds is not None:
+            return timing.Timing.for_target(self.target_failover_seconds * 1000)
+        return (self.profile or timing.Profile.NORMAL).timing
+
+
+class Failback(StrEnum):
+    """Whether service returns to a preferred node."""
+
+    NEVER = "Never"
+    WHEN_IN_SYNC = "WhenInSync"
+
+
+class Placement(Model):
+    """Which node is to be active."""
+
+    failback: Failback = Field(
+        default=Failback.NEVER,
+        description="Never: service stays where it is after a failover. WhenInSync: it returns to "
+        "the most preferred node as soon as that one can take over without loss; each return is "
+        "a short outage.",
+    )
+
+
+class FencePolicy(StrEnum):
+    """When the infrastructure is asked to switch a failed VM off."""
+
+    WHEN_NEEDED = "WhenNeeded"
+    ALWAYS = "Always"
+    NEVER = "Never"
+
+
+class AfterFence(StrEnum):
+    """What becomes of a VM that was switched off as a fence."""
+
+    POWER_ON = "PowerOn"
+    LEAVE_OFF = "LeaveOff"
+
+
+class Fencing(Model):
+    """How it is made sure that a failed node cannot write."""
+
+    policy: FencePolicy = Field(
+        default=FencePolicy.WHEN_NEEDED,
+        description="WhenNeeded: switch the VM off when no quicker proof suffices that it "
+        "stopped. Always: at every failover. Never: the infrastructure is only watched.",
+    )
+    after_fence: AfterFence = Field(
+        default=AfterFence.POWER_ON,
+        description="PowerOn: switch the VM on again once a standby serves; it comes back as a "
+        "standby. LeaveOff: wait for a person.",
+    )
+
+
+def _addresses_twice(cluster: "HAClusterSpec") -> list[str]:
+    every = [address for node in cluster.nodes for address in node.addresses]
+    return sorted({address for address in every if every.count(address) > 1})
+
+
+class HAClusterSpec(Model):
+    """The nodes, the witnesses and the policy."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="size(self.nodes) >= 2",
+            message="spec.nodes lists one node, but a failover needs a second VM to take over: "
+            "add it",
+            holds=lambda c: len(c.nodes) >= 2,
+        ),
+        Rule(
+            cel="has(self.infrastructureRef) || self.nodes.all(n, has(n.infrastructureRef))",
+            message="a node has no infrastructure, so nobody could see or switch off its VM: set "
+            "spec.infrastructureRef, or infrastructureRef of every node",
+            holds=lambda c: (
+                c.infrastructure_ref is not None
+                or all(n.infrastructure_ref is not None for n in c.nodes)
+            ),
+        ),
+        Rule(
+            cel="self.nodes.all(n, self.nodes.exists_one(m, "
+            "m.vm.instanceUUID == n.vm.instanceUUID))",
+            message="two nodes name the same VM in vm.instanceUUID, but each node is a VM of its "
+            "own: correct one of them",
+            holds=lambda c: len({n.vm.instance_uuid for n in c.nodes}) == len(c.nodes),
+        ),
+        Rule(
+            cel="self.nodes.all(n, n.addresses.all(a, "
+            "self.nodes.exists_one(m, m.addresses.exists(b, b == a))))",
+            message="two nodes list the same address, but an address leads to one VM: correct one "
+            "of them",
+            holds=lambda c: not _addresses_twice(c),
+            message_cel="'two nodes list the address ' + self.nodes.map(n, n.addresses.filter(a, "
+            "!self.nodes.exists_one(m, m.addresses.exists(b, b == a)))).filter(l, size(l) > 0)[0]"
+            "[0] + ', but an address leads to one VM: correct one of them'",
+            say=lambda c: (
+                f"two nodes list the address {_addresses_twice(c)[0]}, but an address "
+                "leads to one VM: correct one of them"
+            ),
+        ),
+        Rule(
+            cel="!self.nodes.exists(n, self.witnesses.exists(w, w.name == n.name))",
+            message="a node and a witness have the same name, but status tells voters apart by "
+            "name: rename the node",
+            holds=lambda c: {n.name for n in c.nodes}.isdisjoint(w.name for w in c.witnesses),
+        ),
+        Rule(
+            cel="self.data != 'SharedDisk' || size(self.witnesses) > 0",
+            message="data is SharedDisk, but spec.witnesses is empty: two nodes that cannot see "
+            "each other would both write to one disk and destroy it. List a Witness at a third "
+            "place",
+            holds=lambda c: c.data is not DataMode.SHARED_DISK or bool(c.witnesses),
+        ),
+        Rule(
+            cel="self.data != 'SharedDisk' || self.fencing.policy != 'Never'",
+            message="data is SharedDisk and fencing.policy is Never, but a shared disk may only "
+            "be taken over from a node that is proven off: set fencing.policy to WhenNeeded",
+            holds=lambda c: (
+                c.data is not DataMode.SHARED_DISK or c.fencing.policy is not FencePolicy.NEVER
+            ),
+        ),
+    )
+
+    infrastructure_ref: LocalRef | None = Field(
+        default=None,
+        description="The Infrastructure its VMs run on; a node may name its own, for clusters "
+        "across two.",
+    )
+    data: Annotated[
+        DataMode,
+        immutable(
+            "data",
+            remedy="it decides which proof a takeover needs; create another cluster for the other "
+            "mode",
+        ),
+    ] = Field(
+        default=DataMode.NONE,
+        description="Where the application's data lives; it decides which proof a takeover needs. "
+        "None: nothing to lose. SharedDisk: one disk that both VMs can reach. Replicated: a copy "
+        "on each node.",
+    )
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=7), ListMap("name")] = Field(
+        description="The VMs, in order of preference. All run; one is active."
+    )
+    witnesses: Annotated[tuple[LocalRef, ...], Field(max_length=5), ListMap("name")] = Field(
+        default=(),
+        description="Witnesses that vote with the nodes. Nodes and witnesses together should be "
+        "an odd number; two nodes want one witness.",
+    )
+    timing: Timing = Field(
+        default=Timing(profile=timing.Profile.NORMAL),
+        description="How fast a failure is acted on: a profile or a target.",
+    )
+    placement: Placement = Field(default=Placement(), description="Which node is to be active.")
+    fencing: Fencing = Field(
+        default=Fencing(), description="How it is made sure that a failed node cannot write."
+    )
+    paused: bool = Field(
+        default=False,
+        description="Whether the operator only watches. The agents still fail over by themselves.",
+    )
+
+
+class HACluster(KubeObject):
+    """VMs that keep one application in service: one is active, the others stand by.
+
+    When the active one, its application, its network or its host fails, a standby takes over with
+    the address and the data, and never while the old one can still write. Deleting it leaves the
+    application running where it is.
+    """
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="size(self.metadata.name) <= 63",
+            message="metadata.name of an HACluster has at most 63 characters, because objects "
+            "that belong to it carry it as a label: choose a shorter name",
+            holds=lambda cluster: len(cluster.metadata.name) <= 63,
+        ),
+    )
+
+    kind: Literal["HACluster"] = "HACluster"
+    spec: HAClusterSpec = Field(description="What is declared.")
+    status: HAClusterStatus = Field(
+        default=HAClusterStatus(), description="What was found; written by the operator."
+    )

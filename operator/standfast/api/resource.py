@@ -1,0 +1,277 @@
+"""`HAResource`: one protected thing of one cluster, with its order, checks and budgets.
+
+The spec is a union: a new type of resource is a new model here, a new optional member of
+`HAResourceSpec`, its name in `RESOURCE_TYPES`, and a driver in the agent.
+"""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from standfast.api.base import KubeObject, LocalRef, Model, ObservedGeneration
+from standfast.api.conditions import Conditions
+from standfast.api.markers import (
+    Clip,
+    ListMap,
+    Rule,
+    exactly_one,
+    immutable,
+    same_member_for_ever,
+)
+from standfast.api.scalars import (
+    Count,
+    Duration,
+    InterfaceAddress,
+    Label,
+    Sentence,
+    Time,
+    Word,
+    between,
+    duration_ms,
+)
+
+RESOURCE_TYPES = ("vip", "systemd")
+"""The members of the union, each with a driver in the agent."""
+
+
+class Vip(Model):
+    """An address that leads to the active node."""
+
+    address: InterfaceAddress = Field(
+        description="The address that clients use, with the prefix length of its subnet; IPv4 or "
+        "IPv6. It must not be configured anywhere else.",
+        examples=["10.10.1.100/24"],
+    )
+    interface: Annotated[str, Field(min_length=1, max_length=15, pattern=r"^[^/\s]+$")] | None = (
+        Field(
+            default=None,
+            description="Network interface that carries it; when absent, the one that has an "
+            "address in the same subnet.",
+            examples=["ens192"],
+        )
+    )
+
+
+class Systemd(Model):
+    """A unit of systemd that runs on the active node and nowhere else."""
+
+    unit: Annotated[
+        str,
+        Field(min_length=1, max_length=255),
+        Rule(
+            cel=r"self.matches('^[A-Za-z0-9:_.@\\\\-]+[.]service$')",
+            message="must be the full name of a service unit, such as web.service",
+            holds=lambda unit: (
+                unit.endswith(".service")
+                and len(unit) > len(".service")
+                and all(c.isascii() and (c.isalnum() or c in ":_.@\\-") for c in unit)
+            ),
+        ),
+    ] = Field(
+        description="Name of the unit, the same on every node. It should be disabled there: the "
+        "agent starts and stops it.",
+        examples=["web.service"],
+    )
+
+
+class Monitor(Model):
+    """How the resource is checked while it runs, where its end is not seen by event."""
+
+    interval: Annotated[Duration, between("100ms", "1h")] = Field(
+        default="5s", description="Between two checks."
+    )
+    timeout: Annotated[Duration, between("100ms", "10m")] = Field(
+        default="5s", description="A check that takes longer has failed."
+    )
+
+    @property
+    def interval_ms(self) -> int:
+        return duration_ms(self.interval)
+
+    @property
+    def timeout_ms(self) -> int:
+        return duration_ms(self.timeout)
+
+
+class Start(Model):
+    """The budget of a start."""
+
+    timeout: Annotated[Duration, between("1s", "24h")] = Field(
+        default="30s", description="A start that takes longer has failed."
+    )
+
+    @property
+    def timeout_ms(self) -> int:
+        return duration_ms(self.timeout)
+
+
+class Stop(Model):
+    """The budget of a stop."""
+
+    timeout: Annotated[Duration, between("1s", "1h")] = Field(
+        default="30s",
+        description="How long it may take to stop by itself; after that it is killed. A stop is "
+        "never waited for without end.",
+    )
+
+    @property
+    def timeout_ms(self) -> int:
+        return duration_ms(self.timeout)
+
+
+class Then(StrEnum):
+    """What follows when restarts in place did not help."""
+
+    FAILOVER = "Failover"
+    KEEP_TRYING = "KeepTrying"
+    IGNORE = "Ignore"
+
+
+class OnFailure(Model):
+    """What is done when the resource fails while its node is fine."""
+
+    restarts: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=3, description="Restarts in place within the window before `then` applies."
+    )
+    window: Annotated[Duration, between("1s", "24h")] = Field(
+        default="10m", description="Failures older than this are forgotten."
+    )
+    then: Then = Field(
+        default=Then.FAILOVER,
+        description="Failover: hand over to another node. KeepTrying: go on restarting here. "
+        "Ignore: leave it failed and say so.",
+    )
+
+    @property
+    def window_ms(self) -> int:
+        return duration_ms(self.window)
+
+
+class HAResourceSpec(Model):
+    """One protected thing: exactly one type is set, and it stays that type."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        exactly_one(*RESOURCE_TYPES, of="type of resource"),
+        same_member_for_ever(
+            *RESOURCE_TYPES,
+            what="the type of a resource",
+            remedy="delete this HAResource and create another",
+        ),
+    )
+
+    cluster_ref: Annotated[
+        LocalRef,
+        immutable(
+            "clusterRef",
+            remedy="delete this HAResource and create it again with the other cluster",
+        ),
+    ] = Field(description="The HACluster whose active node runs it.")
+    depends_on: Annotated[tuple[LocalRef, ...], Field(max_length=32), ListMap("name")] = Field(
+        default=(),
+        description="Resources of the same cluster that must run first; this one stops before "
+        "them. Resources without order between them start at the same time.",
+    )
+    critical: bool = Field(
+        default=True,
+        description="Whether its failure counts for the decision to fail over. Resources that are "
+        "not critical are restarted and reported only.",
+    )
+    monitor: Monitor = Field(default=Monitor(), description="How it is checked while it runs.")
+    start: Start = Field(default=Start(), description="Budget of a start.")
+    stop: Stop = Field(default=Stop(), description="Budget of a stop.")
+    on_failure: OnFailure = Field(
+        default=OnFailure(), description="What is done when it fails while its node is fine."
+    )
+    vip: Vip | None = Field(default=None, description="An address that leads to the active node.")
+    systemd: Systemd | None = Field(
+        default=None, description="A unit of systemd that runs on the active node only."
+    )
+
+    @property
+    def type(self) -> str:
+        """The member of the union that is set."""
+        return next(name for name in RESOURCE_TYPES if getattr(self, name) is not None)
+
+    @property
+    def target(self) -> str:
+        """The thing itself, for people: the address, the unit."""
+        match self:
+            case HAResourceSpec(vip=Vip() as vip):
+                return vip.address
+            case HAResourceSpec(systemd=Systemd() as systemd):
+                return systemd.unit
+            case _:
+                return ""
+
+
+class ResourceState(StrEnum):
+    """What a resource does on one node."""
+
+    STOPPED = "Stopped"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+class ResourceOnNode(Model):
+    """The resource on one node, as its agent last told."""
+
+    node: Label = Field(description="Name of the node.")
+    state: ResourceState = Field(description="What it does there.")
+    reason: Word = Field(default="", description="One word for machines.")
+    message: Sentence = Field(default="", description="A sentence, with what to do.")
+    restarts: Count = Field(default=0, description="Restarts in place within the window.")
+    since: Time | None = Field(default=None, description="When the state was entered.")
+
+
+class HAResourceStatus(Model):
+    """Where the resource runs, and how it does."""
+
+    observed_generation: ObservedGeneration = -1
+    type: Word | None = Field(default=None, description="The member of spec that is set.")
+    target: Word | None = Field(default=None, description="The thing itself: address, unit.")
+    state: ResourceState | None = Field(
+        default=None, description="What it does on the active node."
+    )
+    node: Label | None = Field(default=None, description="The active node.")
+    nodes: Annotated[tuple[ResourceOnNode, ...], Field(max_length=8), ListMap("node")] = Field(
+        default=(), description="The resource on each node."
+    )
+    message: Annotated[str, Clip(1024)] | None = Field(
+        default=None, description="What is being done about this object now, in one sentence."
+    )
+    conditions: Conditions = Field(
+        default=(),
+        description="Ready: it runs on the active node. Reconciling and Stalled exist only while "
+        "true.",
+    )
+
+
+class HAResource(KubeObject):
+    """One thing that a cluster keeps in service on its active node: an address, a service.
+
+    The resources of a cluster form a graph by dependsOn: they start in its order and stop in the
+    reverse, and move together.
+    """
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.spec.dependsOn) || "
+            "!self.spec.dependsOn.exists(d, d.name == self.metadata.name)",
+            message="spec.dependsOn names the resource itself, but nothing can start after "
+            "itself: remove it",
+            holds=lambda r: (
+                r.metadata.name not in {ref.name for ref in r.spec.depends_on}
+                or not r.metadata.name
+            ),
+        ),
+    )
+
+    kind: Literal["HAResource"] = "HAResource"
+    spec: HAResourceSpec = Field(description="What is declared.")
+    status: HAResourceStatus = Field(
+        default=HAResourceStatus(), description="What was found; written by the operator."
+    )
