@@ -130,7 +130,7 @@ class SignedConfig(Wire, frozen=True, kw_only=True):
     """The first config of a cluster, signed by the cluster's CA key.
 
     Attributes:
-        payload: base64 of `wire.configs.encode_config(config)`.
+        payload: base64 of `wire.durable.encode_config(config)`.
         signature: base64 of the Ed25519 signature over the decoded payload.
     """
 
