@@ -66,6 +66,14 @@ class Decision(Model):
     remedy: Sentence = Field(default="", description="What to type or change, if anything.")
 
 
+class Alert(Model):
+    """Something at a member that stays true until somebody changes it."""
+
+    reason: Reason = Field(description="One word; the reference lists each with its remedy.")
+    message: Sentence = Field(description="A sentence with the values.")
+    remedy: Sentence = Field(default="", description="What to type or change.")
+
+
 class PathStatus(Model):
     """One communication path from a member to another, as the member sees it."""
 
@@ -105,6 +113,9 @@ class MemberStatus(Model):
     certificate_not_after: Time | None = Field(
         default=None, description="When its certificate ends; renewed at two thirds of its life."
     )
+    alerts: Annotated[tuple[Alert, ...], Field(max_length=16)] = Field(
+        default=(), description="What stays wrong at it until somebody changes it."
+    )
     paths: Annotated[tuple[PathStatus, ...], Field(max_length=48)] = Field(
         default=(), description="Its communication paths to the other members."
     )
@@ -118,6 +129,10 @@ class NodeStatus(MemberStatus):
     )
     ineligible_reasons: Annotated[tuple[Sentence, ...], Field(max_length=8)] = Field(
         default=(), description="Why it could not, one sentence each."
+    )
+    in_sync: Truth = Field(
+        default=Truth.UNKNOWN,
+        description="Whether its copy of the data holds every acknowledged write.",
     )
     vm_name: Word | None = Field(default=None, description="Name of its VM in the infrastructure.")
     power_state: PowerState = Field(

@@ -82,7 +82,7 @@ class Monitor(Model):
         default="5s", description="Between two checks."
     )
     timeout: Annotated[Duration, between("100ms", "10m")] = Field(
-        default="5s", description="A check that takes longer has failed."
+        default="4s", description="A check that takes longer has failed."
     )
 
     @property
@@ -98,7 +98,7 @@ class Start(Model):
     """The budget of a start."""
 
     timeout: Annotated[Duration, between("1s", "24h")] = Field(
-        default="30s", description="A start that takes longer has failed."
+        default="60s", description="A start that takes longer has failed."
     )
 
     @property
@@ -110,7 +110,7 @@ class Stop(Model):
     """The budget of a stop."""
 
     timeout: Annotated[Duration, between("1s", "1h")] = Field(
-        default="30s",
+        default="20s",
         description="How long it may take to stop by itself; after that it is killed. A stop is "
         "never waited for without end.",
     )
