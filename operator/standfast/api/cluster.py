@@ -3,6 +3,7 @@
 What people declare is here; what the operator reports is in `cluster_status`.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
@@ -154,9 +155,9 @@ class Fencing(Model):
     )
 
 
-def _addresses_twice(cluster: "HAClusterSpec") -> list[str]:
-    every = [address for node in cluster.nodes for address in node.addresses]
-    return sorted({address for address in every if every.count(address) > 1})
+def _all_differ(values: Iterable[str]) -> bool:
+    found = list(values)
+    return len(set(found)) == len(found)
 
 
 class HAClusterSpec(Model):
@@ -179,25 +180,18 @@ class HAClusterSpec(Model):
             ),
         ),
         Rule(
-            cel="self.nodes.all(n, self.nodes.exists_one(m, "
-            "m.vm.instanceUUID == n.vm.instanceUUID))",
+            cel="self.nodes.all(n, "
+            "self.nodes.exists_one(m, m.vm.instanceUUID == n.vm.instanceUUID))",
             message="two nodes name the same VM in vm.instanceUUID, but each node is a VM of its "
             "own: correct one of them",
-            holds=lambda c: len({n.vm.instance_uuid for n in c.nodes}) == len(c.nodes),
+            holds=lambda c: _all_differ(n.vm.instance_uuid for n in c.nodes),
         ),
         Rule(
             cel="self.nodes.all(n, n.addresses.all(a, "
             "self.nodes.exists_one(m, m.addresses.exists(b, b == a))))",
-            message="two nodes list the same address, but an address leads to one VM: correct one "
-            "of them",
-            holds=lambda c: not _addresses_twice(c),
-            message_cel="'two nodes list the address ' + self.nodes.map(n, n.addresses.filter(a, "
-            "!self.nodes.exists_one(m, m.addresses.exists(b, b == a)))).filter(l, size(l) > 0)[0]"
-            "[0] + ', but an address leads to one VM: correct one of them'",
-            say=lambda c: (
-                f"two nodes list the address {_addresses_twice(c)[0]}, but an address "
-                "leads to one VM: correct one of them"
-            ),
+            message="two nodes list the same address in addresses, but an address leads to one "
+            "VM: correct one of them",
+            holds=lambda c: _all_differ(a for n in c.nodes for a in n.addresses),
         ),
         Rule(
             cel="!self.nodes.exists(n, self.witnesses.exists(w, w.name == n.name))",

@@ -24,29 +24,23 @@ class Rule:
 
     Args:
         cel: The rule for the API server; a transition rule where it names `oldSelf`.
-        message: What, why and the remedy, in one line.
+        message: What, why and the remedy, in one line. Without the value, which the API server
+            names itself (a `messageExpression` over lists is refused for its cost).
         holds: The same rule in Python; None for a transition rule, which needs the old object.
-        message_cel: CEL that makes a message with the values in it, instead of `message`.
-        say: The same in Python.
     """
 
     cel: str
     message: str
     holds: Callable[[Any], bool] | None = None
-    message_cel: str = ""
-    say: Callable[[Any], str] | None = None
 
     def check(self, value: Any) -> None:
         """Raise `ValueError` with the rule's sentence when it does not hold for `value`."""
         if self.holds is not None and not self.holds(value):
-            raise ValueError(self.say(value) if self.say else self.message)
+            raise ValueError(self.message)
 
     def to_schema(self) -> dict[str, str]:
         """Return the entry of `x-kubernetes-validations`."""
-        entry = {"rule": self.cel, "message": self.message}
-        if self.message_cel:
-            entry["messageExpression"] = self.message_cel
-        return entry
+        return {"rule": self.cel, "message": self.message}
 
     def _checked(self, value: Any) -> Any:
         self.check(value)

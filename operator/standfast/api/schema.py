@@ -167,7 +167,7 @@ class _Writer:
 
 
 def _rule(rule: Json) -> Json:
-    return {key: rule[key] for key in ("rule", "message", "messageExpression") if key in rule}
+    return {key: rule[key] for key in ("rule", "message")}
 
 
 def _over(base: Json, own: Json) -> Json:
