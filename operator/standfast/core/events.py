@@ -205,6 +205,7 @@ class Loss(Enum):
     FENCED = "Fenced"
     CLOCK = "ClockStoodStill"
     HALTED = "Halted"
+    RESTARTED = "AgentRestarted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,6 @@ class Version(NamedTuple):
     term: int
     seq: int
 
-    def __str__(self) -> str:
-        return f"{self.term}.{self.seq}"
-
 
 FIRST = Version(0, 0)
 """The version of the signed first config, before anybody ever held a lease."""

@@ -1,0 +1,110 @@
+"""What must be proven before a resource starts.
+
+Holding the lease is permission. A resource that could write to the same data also needs proof
+that each suspect, every former holder not yet proven stopped, cannot write any more. Proofs are
+sought in parallel; the first that suffices wins, and the record of the failover names it.
+
+Source: `docs/protocol.md`, section "Proof before start". Safety: S2, S3.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from standfast.core.record import DataMode, Proof, Record, Suspect
+from standfast.core.state import State
+
+FULL = frozenset(
+    {Proof.RELEASED, Proof.ATTESTED, Proof.POWERED_OFF, Proof.REBOOTED, Proof.OBSERVED}
+)
+"""Proofs that the suspect runs nothing at all; they take it off the record.
+
+`OBSERVED` is a node's own look at itself in the same boot: everything of the earlier run is
+stopped, or adopted as its own.
+"""
+
+
+class Need(Enum):
+    """What a resource could do wrong if an old holder still ran."""
+
+    ADDRESS = "Address"
+    """Nothing that the kernel does not take away when the lease ends: addresses, services
+    without data of their own."""
+
+    REPLICATED = "Replicated"
+    """Write to its own copy, where the replication refuses the old side by itself."""
+
+    EXCLUSIVE = "Exclusive"
+    """Write to data that it does not own alone: a shared disk, an outside system."""
+
+
+_ENOUGH: Mapping[Need, frozenset[Proof]] = {
+    Need.ADDRESS: FULL | {Proof.RESERVED, Proof.WATCHDOG, Proof.LEASE_EXPIRED},
+    Need.REPLICATED: FULL | {Proof.WATCHDOG, Proof.LEASE_EXPIRED},
+    Need.EXCLUSIVE: FULL | {Proof.RESERVED},
+}
+
+
+def enough(need: Need, *, watchdog_for_exclusive: bool = False) -> frozenset[Proof]:
+    """Proofs that suffice for a need.
+
+    Args:
+        need: What the resource could do wrong.
+        watchdog_for_exclusive: The owner's explicit policy; a stunned VM runs no watchdog either.
+    """
+    if need is Need.EXCLUSIVE and watchdog_for_exclusive:
+        return _ENOUGH[need] | {Proof.WATCHDOG}
+    return _ENOUGH[need]
+
+
+def unproven(
+    record: Record,
+    proofs: Mapping[Suspect, Proof],
+    need: Need,
+    *,
+    watchdog_for_exclusive: bool = False,
+) -> tuple[Suspect, ...]:
+    """Suspects in the way of a start; none means go.
+
+    A member that has won the lease holds `LEASE_EXPIRED` for every suspect by that alone.
+    """
+    good = enough(need, watchdog_for_exclusive=watchdog_for_exclusive)
+    if Proof.LEASE_EXPIRED in good:
+        return ()
+    return tuple(s for s in record.suspects if proofs.get(s) not in good)
+
+
+def watchdog_wait_ms(record: Record) -> int | None:
+    """How long after the new holder won an armed watchdog has reset the old one; none without."""
+    if record.watchdog is None:
+        return None
+    timeout_ms = record.watchdog.timeout_ms
+    return timeout_ms - (-2 * timeout_ms * record.config.timing.drift_ppm // 1_000_000)
+
+
+def known_proof(state: State, suspect: Suspect) -> Proof | None:
+    """The proof that this member has against a suspect by itself."""
+    held = state.proofs.get(suspect)
+    if held is not None:
+        return held
+    release = state.releases.get(suspect.member)
+    if (
+        release is not None
+        and release.stopped
+        and release.boot == suspect.boot
+        and release.term >= suspect.term
+    ):
+        return Proof.RELEASED
+    if any((f.member, f.boot) == (suspect.member, suspect.boot) for f in state.durable.fenced):
+        return Proof.POWERED_OFF
+    if suspect.member == state.me and suspect.boot != state.boot:
+        return Proof.REBOOTED
+    return None
+
+
+def default_need(mode: DataMode, *, exclusive: bool) -> Need:
+    """What a resource needs unless its kind says otherwise."""
+    if exclusive or mode is DataMode.SHARED_DISK:
+        return Need.EXCLUSIVE
+    if mode in {DataMode.REPLICATED, DataMode.REPLICATED_ASYNC}:
+        return Need.REPLICATED
+    return Need.ADDRESS
