@@ -149,6 +149,7 @@ class ResourceDriver(Protocol):
 
         Called once per driver and left running from before the first `start` to the end, whether
         the resource runs or not. What `start`, `stop`, `kill` and `extend` do is not reported.
+        What is there when it begins is not reported either: watch first, then `probe`.
         Never returns by itself and never raises: when signals cannot be had it reports UNWATCHED,
         goes on trying, and reports WATCHED later. A change may be reported twice.
         """

@@ -1,0 +1,34 @@
+"""Drivers: one module per type of resource, and the one place that chooses among them."""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
+from standfast.adapters.drivers.host import DriverHost, linux_host
+from standfast.adapters.drivers.systemd import SystemdDriver
+from standfast.adapters.drivers.vip import VipDriver
+from standfast.ports.resource import ResourceDriver
+
+__all__ = [
+    "CONFIG_TYPES",
+    "DriverConfig",
+    "DriverHost",
+    "SystemdConfig",
+    "VipConfig",
+    "linux_host",
+    "make_driver",
+]
+
+CONFIG_TYPES: Mapping[str, type[DriverConfig]] = {"vip": VipConfig, "systemd": SystemdConfig}
+"""The word in the spec's `type`, and the configuration its driver takes."""
+
+
+def make_driver(config: DriverConfig, host: DriverHost) -> ResourceDriver:
+    """The driver of one declared resource. Touches nothing; needs a running loop only later."""
+    match config:
+        case VipConfig():
+            return VipDriver(config, host)
+        case SystemdConfig():
+            return SystemdDriver(config, host)
+        case _:
+            assert_never(config)

@@ -1,0 +1,212 @@
+"""A systemd unit as a resource: its death is seen by signal, its stop is verified.
+
+Stopped means: systemd calls it inactive or failed, *and* no process is left in its control group
+(a unit with `KillMode=process` leaves some). Kill means: a stop job first, so that `Restart=` does
+not bring it back, then SIGKILL to all of its processes until that is true; its `ExecStop=` is cut
+off with them.
+"""
+
+import asyncio
+
+from standfast.adapters.drivers.config import SystemdConfig
+from standfast.adapters.drivers.host import DriverHost
+from standfast.adapters.drivers.unit_findings import concerns, obstacle
+from standfast.errors import TransientError
+from standfast.ports.events import Alert
+from standfast.ports.resource import (
+    Change,
+    Health,
+    Presence,
+    Report,
+    ResourceEvent,
+    ResourceState,
+    Verdict,
+)
+from standfast.ports.units import UnitFacts, UnitProcess, UnitState
+
+LOOK_AGAIN_AFTER_S = 0.02
+WATCH_AGAIN_AFTER_S = 1.0
+_RUNS = frozenset({"active", "reloading", "refreshing"})
+_RESTS = frozenset({"inactive", "failed"})
+
+
+class SystemdDriver:
+    """The `ResourceDriver` of one unit."""
+
+    def __init__(self, config: SystemdConfig, host: DriverHost) -> None:
+        self._unit = config.unit
+        self._name = config.name
+        self._host = host
+        self._attempt = 0  # raised by whatever ends an earlier start
+        self._is_ours = False  # started or adopted, and not stopped since
+        self._is_up = False
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def probe(self) -> ResourceState:
+        try:
+            state = await self._host.units.state(self._unit)
+            processes = await self._host.units.processes(self._unit)
+        except TransientError as error:
+            return ResourceState(Presence.UNKNOWN, error.problem)
+        if state.active in _RESTS and not processes:
+            return ResourceState(Presence.STOPPED, f"{self._unit} is {state.active}")
+        message = f"{self._unit} is {state.active} ({state.sub}) with {_count(processes)}"
+        return ResourceState(Presence.RUNNING, message)
+
+    async def start(self, lease_until_ms: int | None) -> None:
+        del lease_until_ms  # the kernel does not end a unit by itself; the guard does
+        self._attempt += 1
+        attempt = self._attempt
+        facts = await self._host.units.facts(self._unit)
+        in_the_way = obstacle(self._unit, self.name, facts)
+        if in_the_way is not None:
+            raise in_the_way
+        if attempt != self._attempt:
+            raise TransientError(f"the start of {self._unit} was overtaken by a stop")
+        self._is_ours = True
+        if facts.state.active not in _RUNS:
+            result = await self._host.units.start(self._unit)
+            facts = await self._host.units.facts(self._unit)
+            if result != "done" or facts.state.active not in _RUNS:
+                raise self._not_started(result, facts)
+        if attempt == self._attempt:
+            self._is_up = True
+
+    async def stop(self, budget_ms: int) -> None:
+        self._no_longer_ours()
+        try:
+            async with asyncio.timeout(budget_ms / 1000):
+                if not await self._is_stopped():
+                    await self._host.units.stop(self._unit)
+                await self._until_stopped()
+        except TimeoutError as error:
+            raise await self._not_stopped(budget_ms) from error
+
+    async def kill(self) -> None:
+        self._no_longer_ours()
+        is_noted = False
+        while True:
+            try:
+                await self._host.units.ask_stop(self._unit)
+                await self._host.units.kill(self._unit)
+                if await self._is_stopped():
+                    return
+            except TransientError as error:
+                if not is_noted:
+                    fields = {"resource": self.name, "error": error.problem}
+                    self._host.sink.note("UnitStuck", "Unit could not be killed", fields)
+                is_noted = True
+            await asyncio.sleep(LOOK_AGAIN_AFTER_S)
+
+    def extend(self, lease_until_ms: int) -> None:
+        """Nothing in the kernel ends with the lease; the guard holds the deadline of the unit."""
+
+    async def watch(self, report: Report) -> None:
+        is_watched, is_first = True, True
+        while True:
+            try:
+                async for state in self._host.units.follow(self._unit):
+                    if not is_watched:
+                        is_watched = True
+                        report(self._event(Change.WATCHED, f"{self._unit} is followed again"))
+                    if not is_first:
+                        await self._judge(state, report)
+                    is_first = False
+            except TransientError as error:
+                if is_watched:
+                    report(self._event(Change.UNWATCHED, error.problem))
+                is_watched = is_first = False
+            await asyncio.sleep(WATCH_AGAIN_AFTER_S)
+
+    async def check(self) -> Health:
+        try:
+            state = await self._host.units.state(self._unit)
+        except TransientError as error:
+            return Health(Verdict.UNKNOWN, error.problem)
+        message = f"{self._unit} is {state.active} ({state.sub})"
+        return Health(_verdict(state), message)
+
+    async def ready(self) -> list[str]:
+        try:
+            facts = await self._host.units.facts(self._unit)
+        except TransientError as error:
+            return [error.problem]
+        in_the_way = obstacle(self._unit, self.name, facts)
+        return [] if in_the_way is None else [f"{in_the_way.problem} ({in_the_way.remedy})"]
+
+    async def concerns(self) -> list[Alert]:
+        try:
+            facts = await self._host.units.facts(self._unit)
+        except TransientError:
+            return []  # `ready` says so
+        return concerns(self._unit, self.name, facts)
+
+    async def close(self) -> None:
+        """The connection to systemd is shared and not ours to close."""
+
+    def _no_longer_ours(self) -> None:
+        self._attempt += 1
+        self._is_ours = self._is_up = False
+
+    async def _until_stopped(self) -> None:
+        """Processes that outlive their unit end without a signal: look, and look again."""
+        while True:
+            if await self._is_stopped():
+                return
+            await asyncio.sleep(LOOK_AGAIN_AFTER_S)
+
+    async def _is_stopped(self) -> bool:
+        state = await self._host.units.state(self._unit)
+        return state.active in _RESTS and not await self._host.units.processes(self._unit)
+
+    def _not_started(self, result: str, facts: UnitFacts) -> TransientError:
+        state = facts.state
+        return TransientError(
+            f"{self.name}: {self._unit} did not start: the job ended with {result!r}, the unit is "
+            f"{state.active} ({state.sub}), its result {facts.result!r}, exit status "
+            f"{facts.exit_status}",
+            remedy=f"journalctl -u {self._unit} -n 50",
+        )
+
+    async def _not_stopped(self, budget_ms: int) -> TransientError:
+        try:
+            state = await self._host.units.state(self._unit)
+            left = await self._host.units.processes(self._unit)
+        except TransientError as error:
+            return error
+        names = ", ".join(f"{process.pid} {process.command[:60]}" for process in left[:5])
+        return TransientError(
+            f"{self.name}: {self._unit} was not stopped within {budget_ms} ms: it is "
+            f"{state.active} ({state.sub}) with {_count(left)}{': ' if names else ''}{names}",
+            remedy=f"systemctl status {self._unit}",
+        )
+
+    async def _judge(self, state: UnitState, report: Report) -> None:
+        """Tell a change that came by itself from the echo of our own doing."""
+        verdict = _verdict(state)
+        message = f"{self._unit} became {state.active} ({state.sub})"
+        if self._is_up and verdict is Verdict.DOWN:
+            self._is_up = False
+            report(self._event(Change.DIED, message))
+        elif not self._is_ours and state.active in _RUNS:
+            now = await self._host.units.state(self._unit)  # not the late word of an old start
+            if not self._is_ours and now.active in _RUNS:
+                report(self._event(Change.APPEARED, f"{message}, and we did not start it"))
+
+    def _event(self, change: Change, message: str) -> ResourceEvent:
+        return ResourceEvent(self.name, change, message, self._host.clock.now_ms())
+
+
+def _verdict(state: UnitState) -> Verdict:
+    if state.active in _RUNS:
+        return Verdict.UP
+    if state.active in _RESTS or state.active == "deactivating" or state.sub == "auto-restart":
+        return Verdict.DOWN
+    return Verdict.UNKNOWN
+
+
+def _count(processes: list[UnitProcess]) -> str:
+    return f"{len(processes)} process{'' if len(processes) == 1 else 'es'}"
