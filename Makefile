@@ -1,0 +1,79 @@
+# Every target prepares what it needs: system packages, uv, the locked environment.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export UV_PROJECT_ENVIRONMENT ?= $(CURDIR)/.venv
+UV := tests/tools/uv
+RUN := $(UV) run --frozen --no-sync
+PYTEST := $(RUN) pytest
+
+.PHONY: help
+help: ## What can be done here
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.PHONY: demo
+demo: setup ## The main job before your eyes: a VM dies, the service goes on
+	$(RUN) standfast-lab demo
+
+.PHONY: test
+test: setup lint unit simulate-ci mutants model integration e2e ## Everything CI runs
+
+.PHONY: setup
+setup: ## System packages, uv and the locked environment
+	@tests/tools/prepare
+	@$(UV) sync --frozen --quiet
+
+.PHONY: fmt
+fmt: ## Format
+	$(RUN) ruff check --fix-only --quiet .
+	$(RUN) ruff format .
+
+.PHONY: lint
+lint: ## Lint, types, layers, spelling, generated files
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) codespell
+	$(RUN) python -m standfast.api.crdgen --check
+
+.PHONY: unit
+unit: ## Fast and pure tests
+	$(PYTEST) tests/unit -n 2 -q
+
+.PHONY: simulate-ci
+simulate-ci: ## Seeded simulation of the lease: fixed seeds and fresh ones
+	$(PYTEST) tests/simulation -q
+
+.PHONY: simulate
+simulate: ## Simulate FAULTS=n faults [SEED=s]
+	$(RUN) python -m standfast.simulator run --faults $(or $(FAULTS),1000000) $(if $(SEED),--seed $(SEED)) --jobs 2
+
+.PHONY: mutants
+mutants: ## Plant known bugs in the core; each must be caught
+	$(RUN) python -m tests.mutants
+
+.PHONY: model
+model: ## Check the model of the lease exhaustively (Spin)
+	$(PYTEST) tests/model -q
+
+.PHONY: integration
+integration: ## Adapters against real parts: API server, vCenter simulator, systemd, netlink
+	$(PYTEST) tests/integration -q
+
+.PHONY: e2e
+e2e: ## The whole in the lab
+	$(PYTEST) tests/e2e -q
+
+.PHONY: bench
+bench: setup ## Measure outages: build/bench/failover.json
+	$(RUN) python -m tests.bench
+
+.PHONY: crds
+crds: ## Generate crds/ and the chart's copies from the models
+	$(RUN) python -m standfast.api.crdgen
+
+.PHONY: clean
+clean: ## Remove what builds and tests left in the tree
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
