@@ -25,6 +25,11 @@ from standfast.lab.tools_lock import locked
 Progress = Callable[[str, float], None]
 """Called about once a second while it takes time: what is being done, for how many seconds."""
 
+
+def silent(_what: str, _elapsed_s: float) -> None:
+    """Tells nobody."""
+
+
 VERSION_PACKAGE = "k8s.io/component-base/version"
 HELM = "helm.sh/helm/v3"
 
@@ -60,7 +65,7 @@ class Batch:
     minutes: float
 
 
-async def provide(progress: Progress = lambda _what, _elapsed_s: None) -> Tools:
+async def provide(progress: Progress = silent) -> Tools:
     """All programs, built if they have to be. Safe to call from several processes at once.
 
     Raises:

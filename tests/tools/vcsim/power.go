@@ -47,7 +47,7 @@ type labVM struct {
 	esx  *hypervisor
 
 	mu     sync.Mutex
-	busy   bool                            // a power task runs
+	busy   *types.ManagedObjectReference   // the power task that runs
 	host   *labHost                        // where it is
 	unseen *types.VirtualMachinePowerState // changed while its host did not respond
 }
@@ -141,19 +141,19 @@ func (vm *labVM) shown() (state types.VirtualMachinePowerState) {
 func (vm *labVM) start(name, op string, after types.VirtualMachinePowerState) (types.ManagedObjectReference, *soap.Fault) {
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
-	if vm.busy {
-		return types.ManagedObjectReference{}, simulator.Fault(
-			"Another task is already in progress.", &types.TaskInProgress{})
+	if vm.busy != nil {
+		return *vm.busy, simulator.Fault(
+			"Another task is already in progress.", &types.TaskInProgress{Task: *vm.busy})
 	}
-	vm.busy = true
 	task := simulator.CreateTask(vm.Reference(), name, func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		defer func() {
 			vm.mu.Lock()
-			vm.busy = false
+			vm.busy = nil
 			vm.mu.Unlock()
 		}()
 		return nil, vm.perform(op, after)
 	})
+	vm.busy = &task.Self
 	go task.Run()
 	return task.Self, nil
 }
