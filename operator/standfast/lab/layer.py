@@ -15,7 +15,11 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from standfast.errors import UserError
+from standfast.lab import software
 from standfast.lab.commands import run
+from standfast.lab.paths import LabPaths
+from standfast.lab.program import write
 
 SYSTEM_DIRECTORIES = frozenset(
     {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "opt", "proc", "run", "sbin", "sys"}
@@ -153,3 +157,47 @@ def _lock_passwords(target: Path) -> None:
     place.write_text("".join(":".join([row[0], "*", *row[2:]]) + "\n" for row in rows))
     shutil.copymode(shadow, place)
     _copy_ownership(shadow.stat(), place)
+
+
+def prepare(paths: LabPaths) -> Path:
+    """Makes the layer of the sources that run now, beside older ones that VMs may be using.
+
+    Returns:
+        The layer with which VMs boot from now on.
+    """
+    environment = software.environment()
+    layers = paths.root / "layers"
+    layers.mkdir(parents=True, exist_ok=True)
+    if not layers.is_mount():
+        run(["mount", "-t", "tmpfs", "-o", "mode=755", f"layers-{paths.name}", str(layers)])
+    made = layers / environment.parent.name
+    if not made.exists():
+        fresh = layers / "fresh"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        build(fresh, environment)
+        fresh.rename(made)
+    write(layers / "current", made.name + "\n")
+    return made
+
+
+def current(paths: LabPaths) -> Path:
+    """The layer with which VMs boot.
+
+    Raises:
+        UserError: The lab is not up, or this machine was restarted.
+    """
+    note = paths.root / "layers" / "current"
+    if not note.exists():
+        raise UserError(
+            f"lab {paths.name} is not up: it has no layer to boot VMs with",
+            remedy=f"standfast-lab up --name {paths.name}",
+        )
+    return note.with_name(note.read_text().strip())
+
+
+def remove(paths: LabPaths) -> None:
+    """Unmounts the layers. No VM runs any more."""
+    layers = paths.root / "layers"
+    while layers.is_mount():
+        run(["umount", str(layers)])

@@ -4,7 +4,7 @@ Called by the hypervisor, which keeps one socket in the namespace of every VM. T
 to the namespace in which it was made and stays there, whoever reads it: a frozen or dead VM cannot
 delay or forge what it says.
 
-Source: rtnetlink(7); `struct nlmsghdr`, `struct ifaddrmsg` and `struct rtattr` of linux/rtnetlink.h.
+Source: rtnetlink(7); `struct nlmsghdr`, `ifaddrmsg` and `rtattr` of linux/rtnetlink.h.
 """
 
 import ctypes
@@ -93,7 +93,7 @@ def parse(data: bytes) -> Iterator[AddressEvent]:
 
 
 def _address(message: bytes) -> str:
-    """The address of an `ifaddrmsg`: the local one, which differs from `IFA_ADDRESS` on a peer link."""
+    """The local address of an `ifaddrmsg`; on a peer link `IFA_ADDRESS` is the other end's."""
     found: dict[int, bytes] = {}
     offset = ADDRESS_MESSAGE.size
     while offset + ATTRIBUTE.size <= len(message):

@@ -165,8 +165,10 @@ class Vm:
     def cut_power(self) -> int:
         """Powers it off as a pulled plug would: nothing reaches a peer. It may be off already.
 
+        Nothing of it lives on return; what it leaves behind is for `clear`.
+
         Returns:
-            When it fell silent, in nanoseconds of CLOCK_BOOTTIME. Nothing of it lives on return.
+            When it fell silent, in nanoseconds of CLOCK_BOOTTIME.
         """
         if namespace_exists(self.namespace):
             present = self.switch.ports()
@@ -174,7 +176,6 @@ class Vm:
             self.switch.silence([card for card in cards if card.port in present])
         silent_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.cgroup.kill()
-        self.clear()
         return silent_ns
 
     def clear(self) -> None:
