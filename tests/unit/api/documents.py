@@ -1,0 +1,310 @@
+"""Objects that are right, and what a person might do to them that must be refused.
+
+The table of refusals is read twice: by unit tests, which give each object to the models, and by
+`tests/integration/test_crds.py`, which gives it to a real API server. Both must answer with the
+same sentence.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Document = dict[str, Any]
+API_VERSION = "standfast.dev/v1alpha1"
+VM_A = "50314a2e-7a4c-4d53-9a2a-6c1f1f0b5f0a"
+VM_B = "5031d0f7-0f6e-6b1c-8f37-0f6f4f9a1b0b"
+
+
+def _object(kind: str, name: str, spec: Document) -> Document:
+    metadata = {"name": name, "namespace": "default"}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+INFRASTRUCTURE = _object(
+    "Infrastructure",
+    "lab",
+    {"vsphere": {"server": "10.77.0.1:8989", "credentialsSecretRef": {"name": "vcenter"}}},
+)
+WITNESS = _object("Witness", "third", {"managed": {}})
+WITNESS_AGENT = _object("Witness", "far", {"agent": {"addresses": ["192.0.2.30:7380"]}})
+CLUSTER = _object(
+    "HACluster",
+    "web",
+    {
+        "infrastructureRef": {"name": "lab"},
+        "nodes": [
+            {"name": "vm-a", "vm": {"instanceUUID": VM_A}, "addresses": ["10.77.1.11"]},
+            {"name": "vm-b", "vm": {"instanceUUID": VM_B}, "addresses": ["10.77.1.12"]},
+        ],
+        "witnesses": [{"name": "third"}],
+    },
+)
+VIP = _object(
+    "HAResource",
+    "web-vip",
+    {"clusterRef": {"name": "web"}, "vip": {"address": "10.77.1.100/24"}},
+)
+SYSTEMD = _object(
+    "HAResource", "web", {"clusterRef": {"name": "web"}, "systemd": {"unit": "web.service"}}
+)
+SWITCHOVER = _object("Switchover", "web-1", {"clusterRef": {"name": "web"}, "to": "vm-b"})
+RECORD = _object("FailoverRecord", "web-7", {"clusterRef": {"name": "web"}, "term": 7})
+
+RIGHT = (INFRASTRUCTURE, WITNESS, WITNESS_AGENT, CLUSTER, VIP, SYSTEMD, SWITCHOVER, RECORD)
+
+
+def changed(document: Document, change: Callable[[Document], object]) -> Document:
+    """Return a copy of the document after `change(copy["spec"])`."""
+    other = copy.deepcopy(document)
+    change(other["spec"])
+    return other
+
+
+def renamed(document: Document, name: str) -> Document:
+    """Return a copy of the document under another name."""
+    return {**copy.deepcopy(document), "metadata": {"name": name, "namespace": "default"}}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An object that must be refused.
+
+    Attributes:
+        claim: What is wrong with it, as the name of a test.
+        document: The object.
+        sentence: Part of the answer.
+        before: The object as it was, when only the change is refused.
+    """
+
+    claim: str
+    document: Document
+    sentence: str
+    before: Document | None = None
+
+
+def _set(where: str, value: Any) -> Callable[[Document], object]:
+    *path, last = where.split(".")
+
+    def change(spec: Document) -> None:
+        at: Any = spec
+        for part in path:
+            at = at[int(part)] if part.isdigit() else at.setdefault(part, {})
+        if last.isdigit():
+            at[int(last)] = value
+        else:
+            at[last] = value
+
+    return change
+
+
+def _without(name: str) -> Callable[[Document], object]:
+    return lambda spec: spec.pop(name)
+
+
+def _to_other_type(spec: Document) -> None:
+    del spec["vip"]
+    spec["systemd"] = {"unit": "web.service"}
+
+
+def _to_agent(spec: Document) -> None:
+    del spec["managed"]
+    spec["agent"] = {"addresses": ["192.0.2.30"]}
+
+
+def _shared_without_witness(spec: Document) -> None:
+    spec.update(data="SharedDisk", witnesses=[])
+
+
+CA_BOTH = {
+    "server": "vcenter",
+    "credentialsSecretRef": {"name": "vcenter"},
+    "caBundle": "-----BEGIN CERTIFICATE-----",
+    "caBundleConfigMapRef": {"name": "ca"},
+}
+
+REFUSALS = (
+    Refusal(
+        "no_infrastructure_is_named",
+        changed(INFRASTRUCTURE, _without("vsphere")),
+        "exactly one kind of infrastructure must be set: vsphere",
+    ),
+    Refusal(
+        "two_bundles_of_authorities",
+        changed(INFRASTRUCTURE, _set("vsphere", CA_BOTH)),
+        "caBundle and caBundleConfigMapRef are both set",
+    ),
+    Refusal(
+        "a_bundle_without_a_certificate",
+        changed(INFRASTRUCTURE, _set("vsphere.caBundle", "hello")),
+        "must be PEM text with at least one -----BEGIN CERTIFICATE-----",
+    ),
+    Refusal(
+        "a_witness_that_is_nothing",
+        changed(WITNESS, _without("managed")),
+        "exactly one kind of witness must be set: managed or agent",
+    ),
+    Refusal(
+        "a_witness_that_is_two_things",
+        changed(WITNESS, _set("agent", {"addresses": ["192.0.2.30"]})),
+        "exactly one kind of witness must be set: managed or agent",
+    ),
+    Refusal(
+        "a_node_port_that_nobody_can_find",
+        changed(WITNESS, _set("managed.service.type", "NodePort")),
+        "service.type is NodePort, but nothing says which Kubernetes nodes the VMs can reach",
+    ),
+    Refusal(
+        "a_witness_with_too_long_a_name",
+        renamed(WITNESS, "w" * 46),
+        "metadata.name of a Witness has at most 45 characters",
+    ),
+    Refusal(
+        "a_cluster_with_too_long_a_name",
+        renamed(CLUSTER, "c" * 64),
+        "metadata.name of an HACluster has at most 63 characters",
+    ),
+    Refusal(
+        "a_cluster_of_one_node",
+        changed(CLUSTER, lambda spec: spec["nodes"].pop()),
+        "spec.nodes lists one node, but a failover needs a second VM",
+    ),
+    Refusal(
+        "nodes_without_infrastructure",
+        changed(CLUSTER, _without("infrastructureRef")),
+        "a node has no infrastructure",
+    ),
+    Refusal(
+        "one_vm_as_two_nodes",
+        changed(CLUSTER, _set("nodes.1.vm.instanceUUID", VM_A)),
+        "two nodes name the same VM in vm.instanceUUID",
+    ),
+    Refusal(
+        "one_address_for_two_nodes",
+        changed(CLUSTER, _set("nodes.1.addresses", ["10.77.1.11"])),
+        "two nodes list the same address in addresses",
+    ),
+    Refusal(
+        "a_node_called_like_a_witness",
+        changed(CLUSTER, _set("nodes.1.name", "third")),
+        "a node and a witness have the same name",
+    ),
+    Refusal(
+        "a_shared_disk_without_witness",
+        changed(CLUSTER, _shared_without_witness),
+        "data is SharedDisk, but spec.witnesses is empty",
+    ),
+    Refusal(
+        "a_shared_disk_without_fencing",
+        changed(CLUSTER, lambda s: s.update(data="SharedDisk", fencing={"policy": "Never"})),
+        "data is SharedDisk and fencing.policy is Never",
+    ),
+    Refusal(
+        "an_instance_uuid_that_is_none",
+        changed(CLUSTER, _set("nodes.0.vm.instanceUUID", VM_A.upper())),
+        "must be a UUID in lower case",
+    ),
+    Refusal(
+        "a_host_name_as_a_path",
+        changed(CLUSTER, _set("nodes.0.addresses", ["vm-a.example.com"])),
+        "must be an IPv4 or IPv6 address without prefix length",
+    ),
+    Refusal(
+        "a_profile_and_a_target",
+        changed(CLUSTER, _set("timing", {"profile": "Fast", "targetFailoverSeconds": 3})),
+        "exactly one of profile and targetFailoverSeconds must be set",
+    ),
+    Refusal(
+        "timing_without_anything",
+        changed(CLUSTER, _set("timing", {})),
+        "exactly one of profile and targetFailoverSeconds must be set",
+    ),
+    Refusal(
+        "a_resource_of_no_type",
+        changed(VIP, _without("vip")),
+        "exactly one type of resource must be set: vip or systemd",
+    ),
+    Refusal(
+        "a_resource_of_two_types",
+        changed(VIP, _set("systemd", {"unit": "web.service"})),
+        "exactly one type of resource must be set: vip or systemd",
+    ),
+    Refusal(
+        "a_resource_that_waits_for_itself",
+        changed(VIP, _set("dependsOn", [{"name": "web-vip"}])),
+        "spec.dependsOn names the resource itself",
+    ),
+    Refusal(
+        "an_address_without_prefix_length",
+        changed(VIP, _set("vip.address", "10.77.1.100")),
+        "must be an address with its prefix length, such as 10.10.1.100/24",
+    ),
+    Refusal(
+        "a_unit_that_is_no_service",
+        changed(SYSTEMD, _set("systemd.unit", "web")),
+        "must be the full name of a service unit, such as web.service",
+    ),
+    Refusal(
+        "a_check_every_nanosecond",
+        changed(VIP, _set("monitor.interval", "1ms")),
+        "must be between 100ms and 1h",
+    ),
+    Refusal(
+        "a_deadline_of_days",
+        changed(SWITCHOVER, _set("deadline", "48h")),
+        "must be between 5s and 1h",
+    ),
+)
+"""Refused when created."""
+
+CHANGES = (
+    Refusal(
+        "the_vm_of_a_node_stays",
+        changed(CLUSTER, _set("nodes.0.vm.instanceUUID", VM_A.replace("5031", "6031", 1))),
+        "the VM of a node cannot change: remove the node",
+        before=CLUSTER,
+    ),
+    Refusal(
+        "the_data_mode_stays",
+        changed(CLUSTER, _set("data", "Replicated")),
+        "data cannot change",
+        before=CLUSTER,
+    ),
+    Refusal(
+        "the_last_witness_of_a_shared_disk_stays",
+        changed(CLUSTER, _shared_without_witness),
+        "data is SharedDisk, but spec.witnesses is empty",
+        before=changed(CLUSTER, _set("data", "SharedDisk")),
+    ),
+    Refusal(
+        "the_cluster_of_a_resource_stays",
+        changed(VIP, _set("clusterRef.name", "other")),
+        "clusterRef cannot change: delete this HAResource",
+        before=VIP,
+    ),
+    Refusal(
+        "the_type_of_a_resource_stays",
+        changed(VIP, _to_other_type),
+        "the type of a resource cannot change from one of vip, systemd to another",
+        before=VIP,
+    ),
+    Refusal(
+        "the_kind_of_a_witness_stays",
+        changed(WITNESS, _to_agent),
+        "a witness cannot change from one of managed, agent to another",
+        before=WITNESS,
+    ),
+    Refusal(
+        "a_switchover_stays_as_it_was_asked_for",
+        changed(SWITCHOVER, _set("to", "vm-a")),
+        "spec of a Switchover cannot change",
+        before=SWITCHOVER,
+    ),
+    Refusal(
+        "a_record_stays_about_what_it_is_about",
+        changed(RECORD, _set("term", 8)),
+        "spec of a FailoverRecord cannot change",
+        before=RECORD,
+    ),
+)
+"""Refused when changed to; only the API server knows what was before."""
