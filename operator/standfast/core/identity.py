@@ -38,13 +38,24 @@ def admit(turn: Turn, envelope: Envelope) -> bool:
             f"its disk holds {durable.generation}: it was reverted to an earlier state"
         )
         return False
-    if envelope.seen_run is not None and envelope.seen_run not in durable.runs:
+    if envelope.seen_run is not None and _is_foreign(turn, envelope):
         turn.halt(
             f"{envelope.sender} has seen run {envelope.seen_run} of this member, which is none of "
             "this disk's: this machine and another are copies of one"
         )
         return False
     return _note(turn, envelope)
+
+
+def _is_foreign(turn: Turn, envelope: Envelope) -> bool:
+    """Whether the run that a peer has seen is none of this disk's.
+
+    Only runs since the oldest remembered one are judged: a peer that was away for longer may name
+    one that was forgotten.
+    """
+    runs = turn.durable.runs
+    known = any(run.id == envelope.seen_run for run in runs)
+    return not known and bool(runs) and envelope.seen_generation >= runs[0].since
 
 
 def _note(turn: Turn, envelope: Envelope) -> bool:

@@ -51,7 +51,7 @@ from standfast.core.messages import (
 )
 from standfast.core.record import Config, MemberKind, Record, first_record
 from standfast.core.standing import give_up, rank_delay_ms
-from standfast.core.state import RUNS_KEPT, Durable, Holding, State
+from standfast.core.state import RUNS_KEPT, Durable, Holding, Run, State
 from standfast.core.turn import Turn
 
 
@@ -82,11 +82,9 @@ def start(
     A data node that adopts nothing stops everything first and asks questions later: an
     `EmergencyStop` comes first among the effects, and nothing is stood for before `Stopped`.
     """
-    written = replace(
-        durable,
-        generation=durable.generation + 1,
-        runs=(*durable.runs, run)[-RUNS_KEPT:],
-    )
+    generation = durable.generation + 1
+    runs = (*durable.runs, Run(run, generation))[-RUNS_KEPT:]
+    written = replace(durable, generation=generation, runs=runs)
     record = written.record
     may_have_promised_ms = max(record.config.ttl_ms, written.promised_ttl_ms)
     hold_ms = 0 if written.voted_for is None else may_have_promised_ms

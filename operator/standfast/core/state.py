@@ -6,6 +6,7 @@ run from what the disk held. Times are milliseconds on the member's own clock.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId, Version
 from standfast.core.messages import Consent, Fenced, Release, VoteRequest
@@ -13,6 +14,18 @@ from standfast.core.record import Proof, Record, Suspect, WatchdogArmed
 
 RUNS_KEPT = 64
 """How many earlier runs of this disk are remembered, to tell a clone's run from one of ours."""
+
+
+class Run(NamedTuple):
+    """One run of this disk.
+
+    Attributes:
+        id: Its nonce.
+        since: The generation it began with.
+    """
+
+    id: RunId
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,7 @@ class Durable:
     me: MemberUid
     record: Record
     generation: int = 0
-    runs: tuple[RunId, ...] = ()
+    runs: tuple[Run, ...] = ()
     term: int = 0
     voted_for: MemberUid | None = None
     promised_ttl_ms: int = 0

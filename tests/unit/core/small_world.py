@@ -17,8 +17,8 @@ from standfast.core.events import (
     Received,
     RecordCommitted,
     Send,
-    Stopped,
     StopForRelease,
+    Stopped,
     Tick,
 )
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId

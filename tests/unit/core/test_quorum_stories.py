@@ -15,6 +15,7 @@ from standfast.core.events import (
 from standfast.core.messages import Fenced
 from standfast.core.quorum import Adopted
 from standfast.core.record import DataMode, Proof
+from standfast.core.state import RUNS_KEPT
 from tests.unit.core.small_world import A, B, C, W, World, config_of
 
 
@@ -208,3 +209,17 @@ def test_the_holder_stands_again_above_a_higher_term(world: World) -> None:
     assert not [e for e in world.seen(EmergencyStop, A) if e.loss is not Loss.RESTARTED]  # type: ignore[union-attr]
     assert world.seen(LeaseWon, A)
     assert not world.seen(GaveUp, B)
+
+
+def test_a_member_that_restarted_more_often_than_it_remembers_is_not_taken_for_a_clone(
+    world: World,
+) -> None:
+    """The witness was away during a crash loop: the run it has seen is forgotten, not foreign."""
+    world.isolate(W)
+    cut = set(world.cut)
+    for _ in range(RUNS_KEPT + 10):
+        world.boot(B)
+        world.cut = set(cut)
+    world.heal()
+    world.run(2_000)
+    assert not world.states[B].durable.halted
