@@ -33,6 +33,9 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
 
 
+_FIX = " Fix: "
+"""`metav1.Condition` has no field for a remedy; it ends the message, after this."""
+
 ONLY_WHILE_TRUE = frozenset({ConditionType.RECONCILING, ConditionType.STALLED})
 """Types that are taken away rather than set to False."""
 
@@ -74,6 +77,7 @@ def with_condition(
     message: str,
     generation: int,
     now: datetime,
+    remedy: str = "",
 ) -> tuple[Condition, ...]:
     """Return the conditions with one claim set, in the order they were first claimed.
 
@@ -82,9 +86,10 @@ def with_condition(
         kind: Type of the claim.
         status: True, False, or None for Unknown.
         reason: One word in CamelCase.
-        message: A sentence, with the values and the remedy.
+        message: A sentence, with the values.
         generation: `metadata.generation` of the spec this was judged by.
         now: Kept as `lastTransitionTime` only when the status differs from before.
+        remedy: What to type or change; becomes the end of the message.
     """
     truth = status if isinstance(status, Truth) else Truth.of(status)
     if kind in ONLY_WHILE_TRUE and truth is not Truth.TRUE:
@@ -97,11 +102,17 @@ def with_condition(
         observed_generation=generation,
         last_transition_time=since,
         reason=reason,
-        message=message,
+        message=f"{message}{_FIX}{remedy}" if remedy else message,
     )
     if before is None:
         return (*conditions, claim)
     return tuple(claim if held.type == kind else held for held in conditions)
+
+
+def message_and_remedy(condition: Condition) -> tuple[str, str]:
+    """Return what a condition says, and what to do about it ("" when nothing is to be done)."""
+    said, _, remedy = condition.message.partition(_FIX)
+    return said, remedy
 
 
 def without_condition(

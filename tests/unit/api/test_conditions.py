@@ -6,6 +6,7 @@ from standfast.api.conditions import (
     Condition,
     ConditionType,
     find_condition,
+    message_and_remedy,
     with_condition,
     without_condition,
 )
@@ -87,3 +88,26 @@ def test_a_condition_is_written_as_kubernetes_writes_it() -> None:
         "reason": "Serving",
         "message": "vm-a serves.",
     }
+
+
+def test_a_remedy_ends_the_message_and_is_found_again() -> None:
+    (plain,) = ready((), True, AT)
+    (held,) = with_condition(
+        (),
+        ConditionType.STALLED,
+        True,
+        reason="SecretMissing",
+        message="Secret vcenter does not exist.",
+        remedy="kubectl create secret generic vcenter",
+        generation=1,
+        now=AT,
+    )
+
+    assert held.message == (
+        "Secret vcenter does not exist. Fix: kubectl create secret generic vcenter"
+    )
+    assert message_and_remedy(held) == (
+        "Secret vcenter does not exist.",
+        "kubectl create secret generic vcenter",
+    )
+    assert message_and_remedy(plain) == ("vm-a serves.", "")
