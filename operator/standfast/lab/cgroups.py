@@ -32,11 +32,11 @@ class Cgroup:
     @property
     def populated(self) -> bool:
         """Whether a process that is not a zombie is in it or below."""
-        return self.exists and self._events().get("populated") == "1"
+        return self._events().get("populated") == "1"
 
     @property
     def frozen(self) -> bool:
-        return self.exists and self._events().get("frozen") == "1"
+        return self._events().get("frozen") == "1"
 
     def create(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,10 @@ class Cgroup:
             Path(directory).rmdir()
 
     def _events(self) -> dict[str, str]:
-        rows = (self.path / "cgroup.events").read_text().splitlines()
+        try:
+            rows = (self.path / "cgroup.events").read_text().splitlines()
+        except OSError:
+            return {}  # there is no such group, or it is removed this moment
         return dict(row.split(" ", 1) for row in rows if " " in row)
 
     def _wait(self, key: str, value: str, timeout_s: float) -> None:

@@ -3,7 +3,7 @@
 Called by the probe at its end, by tests and by the benchmark. Times are nanoseconds of
 CLOCK_BOOTTIME on the machine of the probe.
 
-Rules. An outage lasts from the last answer before a failed attempt until the first answer after it:
+Rules. An outage lasts from the last answer before a failed attempt to the first answer after it:
 what a client sees, never less. Two served at once while tenures of two answerers overlap; a
 tenure lasts as long as the same one is seen again within `TENURE_GAP_NS`.
 """

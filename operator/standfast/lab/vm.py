@@ -252,6 +252,20 @@ class Vm:
                 f"`{' '.join(argv)}` in {self.name} did not end within {timeout_s:g} s"
             ) from error
 
+    def wait_ready(self, timeout_s: float = 30.0) -> None:
+        """Returns when its systemd has started all units of its target, failed ones included.
+
+        Raises:
+            RefusedError: It is off.
+            TransientError: It is not so far within `timeout_s`.
+        """
+        until = time.monotonic() + timeout_s
+        while not (self.root() / "run/systemd/private").exists():
+            if time.monotonic() > until:
+                raise TransientError(f"{self.name} has no systemd after {timeout_s:g} s")
+            time.sleep(LOOK_S)
+        self.run(["systemctl", "is-system-running", "--wait"], timeout_s=timeout_s)
+
     def kill(self, process: str) -> list[int]:
         """Kills the processes of that name inside, with SIGKILL.
 

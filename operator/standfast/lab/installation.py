@@ -1,0 +1,201 @@
+"""Brings a whole lab up and takes it down again; both may be called at any time, and twice.
+
+Called by `standfast-lab` and by `lab.Lab`. `up` converges: what is there and right stays as it is,
+what is missing is added, and the remains of an `up` that did not get to its end are removed first.
+`down` needs no state file: it finds what belongs to a lab by its name.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from standfast.errors import UserError
+from standfast.lab import agents, layer, prerequisites, program, state, vcenter
+from standfast.lab.cgroups import lab_cgroup
+from standfast.lab.commands import NETNS_DIR, run
+from standfast.lab.network import Switch, delete_ports
+from standfast.lab.orders import Hypervisor
+from standfast.lab.paths import LabPaths
+from standfast.lab.power import rules_file, virtual_machines
+from standfast.lab.program import Program
+from standfast.lab.state import LabState, VCenterState
+from standfast.lab.tools import Progress, silent
+from standfast.lab.vm import Power
+
+HYPERVISOR = "hypervisor"
+READY_S = 20.0
+CARRIED_VARIABLES = ("HOME", "LANG", "PATH", "UV")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a lab is to consist of.
+
+    Args:
+        vms: How many VMs.
+        networks: How many networks join them.
+        kubernetes: With a control plane.
+        vcenter: With a vCenter.
+        agent: With the agent installed in every VM.
+    """
+
+    vms: int = 2
+    networks: int = 2
+    kubernetes: bool = True
+    vcenter: bool = True
+    agent: bool = True
+
+
+async def up(paths: LabPaths, wanted: Wanted, progress: Progress = silent) -> LabState:
+    """Brings a lab up.
+
+    Returns:
+        What it consists of now; the same is in its `state.json`.
+
+    Raises:
+        UserError: This machine lacks something, or the lab exists in other sizes.
+    """
+    prerequisites.require(paths.name)
+    with _locked(paths):
+        lab = state.load(paths)
+        if lab is not None:
+            _require_same_sizes(lab, wanted)
+        if lab is None or not lab.complete:
+            await _remove(paths)
+        lab = lab or state.register(paths, wanted.vms, wanted.networks)
+        state.store(paths, lab)
+        lab = await _converge(paths, lab, wanted, progress)
+        lab = msgspec.structs.replace(lab, complete=True)
+        state.store(paths, lab)
+    return lab
+
+
+async def down(paths: LabPaths) -> None:
+    """Removes a lab and all of it: processes, namespaces, mounts, control groups, files."""
+    if paths.root.exists():
+        with _locked(paths):
+            await _remove(paths)
+    shutil.rmtree(paths.root, ignore_errors=True)
+
+
+async def _converge(
+    paths: LabPaths, lab: LabState, wanted: Wanted, progress: Progress
+) -> LabState:
+    switch = Switch(lab.addressing, rules_file(paths))
+    progress("Making the switch", 0)
+    await asyncio.to_thread(switch.create)
+    progress("Building the agent", 0)
+    boot_layer = await asyncio.to_thread(layer.prepare, paths)
+    lab = msgspec.structs.replace(lab, agent=boot_layer.name if wanted.agent else "")
+    await _start_hypervisor(paths)
+    progress("Switching the VMs on", 0)
+    await boot_all(paths, lab)
+    if wanted.vcenter:
+        progress("Starting vCenter", 0)
+        lab = await _start_vcenter(paths, lab, progress)
+    if wanted.agent:
+        progress("Installing the agent", 0)
+        await asyncio.gather(
+            *(asyncio.to_thread(agents.install, vm) for vm in virtual_machines(paths, lab))
+        )
+    return lab
+
+
+async def boot_all(paths: LabPaths, lab: LabState) -> None:
+    """Switches on what is off, and returns when every VM has started its units."""
+    hypervisor = Hypervisor(paths.hypervisor_socket, lab.name)
+    vms = virtual_machines(paths, lab)
+    report = lab.vcenter is not None
+    await asyncio.gather(
+        *(
+            asyncio.to_thread(hypervisor.power, vm.name, "on", report=report)
+            for vm in vms
+            if vm.power is Power.OFF
+        )
+    )
+    await asyncio.gather(*(asyncio.to_thread(vm.wait_ready) for vm in vms))
+
+
+async def _start_hypervisor(paths: LabPaths) -> None:
+    argv = (sys.executable, "-m", "standfast.lab.power", "--lab", paths.name)
+    env = {name: os.environ[name] for name in CARRIED_VARIABLES if name in os.environ}
+    wanted = Program(paths, HYPERVISOR, (*argv, "--base", str(paths.root.parent)), env)
+    process = await program.start(wanted)
+    hypervisor = Hypervisor(paths.hypervisor_socket, paths.name)
+
+    async def answers() -> bool:
+        return await asyncio.to_thread(hypervisor.answers)
+
+    await program.until(answers, wanted, process, READY_S)
+
+
+async def _start_vcenter(paths: LabPaths, lab: LabState, progress: Progress) -> LabState:
+    info = await vcenter.up(
+        paths,
+        lab.control.address,
+        [vm.spec for vm in lab.vms],
+        paths.hypervisor_socket,
+        progress=progress,
+    )
+    shown = VCenterState(info.server, info.username, info.password, str(info.ca_file))
+    return msgspec.structs.replace(lab, vcenter=shown)
+
+
+async def _remove(paths: LabPaths) -> None:
+    """Ends and removes everything of a lab but its directory."""
+    await vcenter.down(paths)
+    await program.stop(paths, HYPERVISOR)
+    group = lab_cgroup(paths.name)
+    await asyncio.to_thread(group.kill)
+    await asyncio.to_thread(group.remove)
+    for namespace in namespaces(paths):
+        delete_ports(namespace)
+        run(["ip", "netns", "del", namespace])
+    layer.remove(paths)
+    for name in ("vms", "layers", "observed.jsonl", "network.json", "network.lock"):
+        _delete(paths.root / name)
+
+
+def namespaces(paths: LabPaths) -> list[str]:
+    """The network namespaces of a lab, and of no other whose name begins like its own."""
+    others = [f"lab-{name}-" for name in state.names(paths.root.parent) if name != paths.name]
+    own = f"lab-{paths.name}-"
+    found = [entry.name for entry in NETNS_DIR.glob(f"{own}*")]
+    return sorted(
+        name
+        for name in found
+        if not any(len(other) > len(own) and name.startswith(other) for other in others)
+    )
+
+
+def _require_same_sizes(lab: LabState, wanted: Wanted) -> None:
+    there = (len(lab.vms), len(lab.networks))
+    if there != (wanted.vms, wanted.networks):
+        raise UserError(
+            f"lab {lab.name} exists with {there[0]} VMs and {there[1]} networks, and was asked to"
+            f" have {wanted.vms} and {wanted.networks}: its addresses cannot be changed",
+            remedy=f"standfast-lab down --name {lab.name}, or use another --name",
+        )
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(paths: LabPaths) -> Iterator[None]:
+    paths.root.mkdir(parents=True, exist_ok=True)
+    with paths.lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
