@@ -1,0 +1,187 @@
+"""A protected pair in a lab: the operator installed by Helm, an example applied, VMs enrolled.
+
+Called by the demo, the end-to-end tests and the benchmark, which all begin with the same steps
+that the README shows. Everything goes through `kubectl`, `helm` and the VMs' own commands.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import yaml
+
+from standfast.errors import TransientError
+from standfast.lab.kubectl import Kubectl, config_map, secret, until
+from standfast.lab.lab import Lab
+from standfast.lab.software import checkout
+
+OPERATOR_NAMESPACE = "standfast-system"
+UNIT_DIRECTORY = "etc/systemd/system"
+ENROLLED_S = 30.0
+CONVERGED_S = 60.0
+
+
+def install_operator(lab: Lab, *, replicas: int = 2) -> None:
+    """Installs both charts as the README says, and waits until the operator is ready."""
+    kubectl = Kubectl(lab.state)
+    charts = checkout() / "charts"
+    kubectl.helm("upgrade", "--install", "standfast-crds", str(charts / "standfast-crds"))
+    kubectl.helm(
+        "upgrade",
+        "--install",
+        "standfast",
+        str(charts / "standfast"),
+        "--namespace",
+        OPERATOR_NAMESPACE,
+        "--create-namespace",
+        "--set",
+        f"replicas={replicas}",
+        "--wait",
+        "--timeout",
+        "60s",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LabCluster:
+    """One `HACluster` of a lab, with what belongs to it.
+
+    Args:
+        lab: Where it is.
+        name: Of the `HACluster`.
+        namespace: Where its objects are.
+    """
+
+    lab: Lab
+    name: str
+    namespace: str = "default"
+
+    @property
+    def kubectl(self) -> Kubectl:
+        return Kubectl(self.lab.state, self.namespace)
+
+    def apply(self, example: Path) -> None:
+        """Applies a directory of `examples/` as it stands, with the lab's credentials."""
+        vcenter = self.lab.state.vcenter
+        assert vcenter is not None, "examples name a vCenter"
+        login = {"username": vcenter.username, "password": vcenter.password}
+        self.kubectl.apply_text(secret("vcenter", login))
+        authority = Path(vcenter.ca_file).read_text()
+        self.kubectl.apply_text(config_map("vcenter-ca", {"ca.crt": authority}))
+        self.install_units(example)
+        self.kubectl.apply(example)
+
+    def install_units(self, example: Path) -> None:
+        """Puts the example's units into every VM, not enabled."""
+        units = sorted(example.glob("*.service"))
+        for vm in self.lab.vms():
+            for unit in units:
+                target = vm.machine.root / UNIT_DIRECTORY / unit.name
+                target.write_bytes(unit.read_bytes())
+            if units:
+                vm.exec(["systemctl", "daemon-reload"])
+
+    def enroll(self) -> None:
+        """Gives every VM its bundle, as `kubectl standfast enroll` prints it."""
+        for vm in self.lab.vms():
+            if any(vm.name == node for node, _ in self.nodes()):
+                bundle = self.kubectl.standfast("enroll", self.name, vm.name)
+                vm.enroll(bundle.encode())
+
+    def nodes(self) -> Iterator[tuple[str, Mapping[str, object]]]:
+        """Every declared node, with its status where it has one."""
+        document = self.document()
+        spec = cast("Mapping[str, list[Mapping[str, object]]]", document["spec"])
+        shown = cast("list[Mapping[str, object]]", self.status().get("nodes", []))
+        by_name = {str(node["name"]): node for node in shown}
+        for node in spec["nodes"]:
+            name = str(node["name"])
+            yield name, by_name.get(name, {})
+
+    def document(self) -> dict[str, object]:
+        return self.kubectl.get("hacluster", self.name)
+
+    def status(self) -> Mapping[str, object]:
+        return cast("Mapping[str, object]", self.document().get("status", {}))
+
+    @property
+    def active(self) -> str:
+        """Name of the active node, empty when there is none."""
+        return str(self.status().get("active") or "")
+
+    @property
+    def standby(self) -> str:
+        """Name of a node that is not active."""
+        active = self.active
+        return next(name for name, _ in self.nodes() if name != active)
+
+    def condition(self, kind: str) -> Mapping[str, str]:
+        """One condition; empty when it is not there."""
+        found = cast("list[Mapping[str, str]]", self.status().get("conditions", []))
+        return next((one for one in found if one["type"] == kind), {})
+
+    def wait(self, kind: str, status: str = "True", timeout_s: float = CONVERGED_S) -> float:
+        """Waits for a condition; answers how many seconds that took."""
+
+        def look() -> str | None:
+            condition = self.condition(kind)
+            return None if condition.get("status") == status else json.dumps(condition)
+
+        return until(f"{kind}={status} of hac/{self.name}", look, timeout_s)
+
+    def wait_active(self, node: str, timeout_s: float = CONVERGED_S) -> float:
+        """Waits until the status names this node active."""
+
+        def look() -> str | None:
+            active = self.active
+            return None if active == node else f"active is {active or 'nobody'}"
+
+        return until(f"{node} active in hac/{self.name}", look, timeout_s)
+
+    def wait_settled(self, timeout_s: float = CONVERGED_S) -> None:
+        """Waits until the pair serves and would survive the next failure."""
+        self.wait("Ready", timeout_s=timeout_s)
+        self.wait("Protected", timeout_s=timeout_s)
+
+    def agent_status(self, vm: str) -> Mapping[str, object]:
+        """What the agent in a VM says of itself, with the control plane up or down."""
+        said = self.lab.vm(vm).exec(["/opt/standfast/bin/standfast-agent", "status", "-o", "json"])
+        return cast("Mapping[str, object]", json.loads(said))
+
+    def wait_role(self, vm: str, role: str, timeout_s: float = CONVERGED_S) -> float:
+        """Waits until the agent in a VM says that it has this role."""
+
+        def look() -> str | None:
+            try:
+                now = self.agent_status(vm)
+            except TransientError as error:
+                return str(error)
+            return None if now.get("role") == role else f"role is {now.get('role')}"
+
+        return until(f"role {role} in {vm}", look, timeout_s, every_s=0.3)
+
+
+def documents(directory: Path) -> list[dict[str, object]]:
+    """Every manifest of a directory of `examples/`."""
+    found: list[dict[str, object]] = []
+    for file in sorted(directory.glob("*.yaml")):
+        found += [document for document in yaml.safe_load_all(file.read_text()) if document]
+    return found
+
+
+def bring_up(lab: Lab, example: Path, name: str) -> LabCluster:
+    """From a fresh lab to a protected pair."""
+    install_operator(lab)
+    cluster = LabCluster(lab, name)
+    cluster.apply(example)
+    cluster.enroll()
+    cluster.wait_settled()
+    return cluster
+
+
+def settle(seconds: float) -> None:
+    """Lets a fault last; the only sleep here, because a duration is what is tested."""
+    time.sleep(seconds)
