@@ -1,0 +1,133 @@
+"""One vCenter behind `ports.hypervisor.Hypervisor`: the feed's facts, power with proof.
+
+Everything that blocks runs in threads of this object: one listens, a few switch power. The event
+loop only reads the newest inventory.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from standfast.adapters.vsphere.access import Access
+from standfast.adapters.vsphere.feed import Feed
+from standfast.adapters.vsphere.power import PowerSwitch
+from standfast.adapters.vsphere.scope import EVERYTHING, Scope
+from standfast.adapters.vsphere.session import Session
+from standfast.ports.clock import Clock
+from standfast.ports.hypervisor import Evidence, Inventory, PowerTask
+
+T = TypeVar("T")
+
+POWER_THREADS = 4
+"""Fences at one time; each waits for vCenter, not for the processor."""
+FEED_STOP_S = 2.0
+
+PRIVILEGES = {
+    "System.Read": "seeing the VM",
+    "VirtualMachine.Interact.PowerOff": "switching a failed VM off",
+    "VirtualMachine.Interact.PowerOn": "switching it on again afterwards",
+}
+"""What is used, and for what."""
+
+
+class Vcenter:
+    """One vCenter, one session.
+
+    Args:
+        access: Where and as whom.
+        clock: Stamps facts.
+        on_change: Called in the event loop with each new inventory.
+        scope: Part of the inventory that may be looked at.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        clock: Clock,
+        on_change: Callable[[Inventory], None],
+        scope: Scope = EVERYTHING,
+    ) -> None:
+        self._session = Session(access)
+        self._inventory = Inventory(endpoint=access.server)
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._switch = PowerSwitch(self._session, clock)
+        self._feed = Feed(self._session, clock, self._from_feed, scope)
+        self._power = ThreadPoolExecutor(POWER_THREADS, thread_name_prefix="power")
+        self._watched: frozenset[str] = frozenset()
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._feed.start()
+
+    @property
+    def inventory(self) -> Inventory:
+        return self._inventory
+
+    @property
+    def watched(self) -> frozenset[str]:
+        return self._watched
+
+    def watch(self, uuids: frozenset[str]) -> None:
+        if uuids != self._watched:
+            self._watched = uuids
+            self._power.submit(self._feed.watch, uuids)
+
+    def use(self, access: Access) -> None:
+        """Log in differently from now on: a rotated password, another certificate."""
+        if access != self._session.access:
+            self._power.submit(self._use, access)
+
+    async def power_off_with_proof(
+        self, uuid: str, budget_ms: int, on_task: PowerTask | None = None
+    ) -> Evidence:
+        return await self._call(
+            lambda: self._switch.power_off_with_proof(uuid, budget_ms, on_task)
+        )
+
+    async def verify_off(self, uuid: str) -> Evidence:
+        return await self._call(lambda: self._switch.verify_off(uuid))
+
+    async def verify_task(self, uuid: str, task: str) -> Evidence:
+        return await self._call(lambda: self._switch.verify_task(uuid, task))
+
+    async def power_on(self, uuid: str, budget_ms: int) -> None:
+        await self._call(lambda: self._switch.power_on(uuid, budget_ms))
+
+    async def check_rights(self, uuids: frozenset[str]) -> dict[str, tuple[str, ...]]:
+        """By privilege, the VMs that it lacks on; an empty tuple means granted everywhere."""
+        lacking = await self._call(lambda: self._switch.rights(uuids, tuple(PRIVILEGES)))
+        return {
+            privilege: tuple(vm for vm, lacks in sorted(lacking.items()) if privilege in lacks)
+            for privilege in PRIVILEGES
+        }
+
+    async def keep_warm(self) -> None:
+        """Prove that the connection for fencing works, and keep the session alive."""
+        await self._call(self._switch.keep_warm)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._shut)
+
+    def _shut(self) -> None:
+        self._feed.stop(FEED_STOP_S)
+        self._power.shutdown(wait=False, cancel_futures=True)
+        self._switch.close()
+        self._session.close()
+
+    def _use(self, access: Access) -> None:
+        if self._session.use(access):
+            self._feed.interrupt()
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._power, call)
+
+    def _from_feed(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        if not self._closed and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_change, inventory)
