@@ -8,6 +8,7 @@ import contextlib
 import socket
 from pathlib import Path
 
+from standfast.errors import UserError
 from standfast.lab.program import write
 
 
@@ -18,17 +19,25 @@ def free_port(file: Path, address: str, preferred: int) -> int:
         file: Where it is remembered.
         address: Where the server will listen; this machine must have it.
         preferred: Taken when it is free, because a person may have to type it.
+
+    Raises:
+        UserError: The address is not this machine's.
     """
     if file.exists():
         return int(file.read_text())
-    port = preferred if _is_free(address, preferred) else _any(address)
+    try:
+        port = preferred if _is_free(address, preferred) else _any(address)
+    except OSError as error:
+        raise UserError(
+            f"nothing can listen on {address}: {error.strerror}; it must be an address of this"
+            " machine",
+            remedy="ip -brief address",
+        ) from error
     write(file, str(port), 0o644)
     return port
 
 
 def _is_free(address: str, port: int) -> bool:
-    with socket.create_server((address, 0)):
-        pass
     with contextlib.suppress(OSError), socket.create_server((address, port)):
         return True
     return False
