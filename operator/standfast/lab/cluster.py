@@ -79,7 +79,7 @@ class LabCluster:
         units = sorted(example.glob("*.service"))
         for vm in self.lab.vms():
             for unit in units:
-                target = vm.machine.root / UNIT_DIRECTORY / unit.name
+                target = vm.machine.root() / UNIT_DIRECTORY / unit.name
                 target.write_bytes(unit.read_bytes())
             if units:
                 vm.exec(["systemctl", "daemon-reload"])
