@@ -74,6 +74,12 @@ class Cgroup:
         for directory, _, _ in os.walk(self.path, topdown=False):
             Path(directory).rmdir()
 
+    def remove_parent(self) -> None:
+        """Removes the group above it, if nothing else is in that."""
+        parent = self.path.parent
+        if parent.is_dir() and not any(entry.is_dir() for entry in parent.iterdir()):
+            parent.rmdir()
+
     def _events(self) -> dict[str, str]:
         try:
             rows = (self.path / "cgroup.events").read_text().splitlines()

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from standfast.errors import UserError
-from standfast.lab import agents, layer, prerequisites, program, state, vcenter
+from standfast.lab import agents, kube, layer, prerequisites, program, state, tools, vcenter
 from standfast.lab.cgroups import lab_cgroup
 from standfast.lab.commands import NETNS_DIR, run
 from standfast.lab.network import Switch, delete_ports
@@ -31,6 +31,7 @@ from standfast.lab.tools import Progress, silent
 from standfast.lab.vm import Power
 
 HYPERVISOR = "hypervisor"
+PROGRAMS = (HYPERVISOR, vcenter.NAME, *kube.PROGRAMS)
 READY_S = 20.0
 CARRIED_VARIABLES = ("HOME", "LANG", "PATH", "UV")
 
@@ -98,9 +99,12 @@ async def _converge(
     await _start_hypervisor(paths)
     progress("Switching the VMs on", 0)
     await boot_all(paths, lab)
+    if wanted.kubernetes:
+        progress("Starting Kubernetes", 0)
+        lab = await start_kubernetes(paths, lab, progress)
     if wanted.vcenter:
         progress("Starting vCenter", 0)
-        lab = await _start_vcenter(paths, lab, progress)
+        lab = await start_vcenter(paths, lab, progress)
     if wanted.agent:
         progress("Installing the agent", 0)
         await asyncio.gather(
@@ -137,7 +141,22 @@ async def _start_hypervisor(paths: LabPaths) -> None:
     await program.until(answers, wanted, process, READY_S)
 
 
-async def _start_vcenter(paths: LabPaths, lab: LabState, progress: Progress) -> LabState:
+async def start_kubernetes(
+    paths: LabPaths, lab: LabState, progress: Progress = silent
+) -> LabState:
+    """Starts the control plane, and returns the lab with what is to be known about it."""
+    info = await kube.up(paths, lab.control.address, progress=progress)
+    programs = await tools.provide(progress)
+    return msgspec.structs.replace(
+        lab,
+        kubeconfig=str(info.kubeconfig),
+        kubectl=str(programs.kubectl),
+        helm=str(programs.helm),
+    )
+
+
+async def start_vcenter(paths: LabPaths, lab: LabState, progress: Progress = silent) -> LabState:
+    """Starts vCenter, and returns the lab with what is to be known about it."""
     info = await vcenter.up(
         paths,
         lab.control.address,
@@ -152,16 +171,19 @@ async def _start_vcenter(paths: LabPaths, lab: LabState, progress: Progress) -> 
 async def _remove(paths: LabPaths) -> None:
     """Ends and removes everything of a lab but its directory."""
     await vcenter.down(paths)
+    await kube.down(paths)
     await program.stop(paths, HYPERVISOR)
     group = lab_cgroup(paths.name)
     await asyncio.to_thread(group.kill)
     await asyncio.to_thread(group.remove)
+    group.remove_parent()
     for namespace in namespaces(paths):
         delete_ports(namespace)
         run(["ip", "netns", "del", namespace])
     layer.remove(paths)
-    for name in ("vms", "layers", "observed.jsonl", "network.json", "network.lock"):
-        _delete(paths.root / name)
+    for entry in paths.root.iterdir():
+        if entry not in {paths.state_file, paths.lock_file, paths.log_dir}:
+            _delete(entry)
 
 
 def namespaces(paths: LabPaths) -> list[str]:
