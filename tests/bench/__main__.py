@@ -18,13 +18,15 @@ from rich.table import Table
 
 from standfast.lab.cluster import LabCluster, bring_up
 from standfast.lab.installation import Wanted
-from standfast.lab.lab import Lab
+from standfast.lab.lab import Lab, LabVm
 from standfast.lab.software import checkout
 
 VIP = "10.77.1.100"
 REST_S = 20
 CALM_S = 0.5
 OUT = Path("build/bench/failover.json")
+Fault = Callable[[str, str], object]
+"""Does something to a pair, told the names of active and standby."""
 
 PEERS = {
     "vm-crash": "keepalived 3.28, Pacemaker 12.06 (tuned 3.81), Patroni 25.2",
@@ -78,7 +80,7 @@ def measure(
     cluster.wait_settled()
 
 
-def faults(cluster: LabCluster) -> dict[str, tuple[Callable[[str, str], object], str]]:
+def faults(cluster: LabCluster) -> dict[str, tuple[Fault, str]]:
     lab = cluster.lab
 
     def switch_over(_active: str, standby: str) -> None:
@@ -97,21 +99,23 @@ def faults(cluster: LabCluster) -> dict[str, tuple[Callable[[str, str], object],
     }
 
 
+def cpu_ticks(vm: LabVm, pid: str) -> int:
+    """User and system time of a process, in clock ticks."""
+    fields = vm.exec(["cat", f"/proc/{pid}/stat"]).rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def at_rest(cluster: LabCluster) -> dict[str, dict[str, float]]:
     """What the agents cost while nothing happens."""
     figures: dict[str, dict[str, float]] = {}
     ticks_s = 100
     for vm in cluster.lab.vms():
-        pid = vm.exec(["systemctl", "show", "--property=MainPID", "--value", "standfast-agent"])
-
-        def used(pid: str = pid.strip()) -> int:
-            fields = vm.exec(["cat", f"/proc/{pid}/stat"]).rsplit(")", 1)[1].split()
-            return int(fields[11]) + int(fields[12])
-
-        before, begin = used(), time.monotonic()
+        shown = vm.exec(["systemctl", "show", "--property=MainPID", "--value", "standfast-agent"])
+        pid = shown.strip()
+        before, begin = cpu_ticks(vm, pid), time.monotonic()
         time.sleep(REST_S)
-        cpu = (used() - before) / ticks_s / (time.monotonic() - begin)
-        status = vm.exec(["cat", f"/proc/{pid.strip()}/status"])
+        cpu = (cpu_ticks(vm, pid) - before) / ticks_s / (time.monotonic() - begin)
+        status = vm.exec(["cat", f"/proc/{pid}/status"])
         rss_kb = next(int(r.split()[1]) for r in status.splitlines() if r.startswith("VmRSS"))
         figures[vm.name] = {"core_percent": round(100 * cpu, 2), "rss_mb": round(rss_kb / 1024, 1)}
     return figures

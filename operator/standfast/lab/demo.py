@@ -124,7 +124,7 @@ def _lose_vm(cluster: LabCluster, story: Story) -> None:
     story.shell("kubectl get hac", cluster.kubectl.run("get", "hac"))
     story.shell("kubectl standfast status web", cluster.kubectl.standfast("status", CLUSTER))
     with story.step(f"{lost} powered on again: it comes back as standby"):
-        if not lab.vm(lost).now().power == "on":
+        if lab.vm(lost).now().power != "on":
             lab.vm(lost).on()
         cluster.wait_settled()
 
@@ -174,5 +174,5 @@ def _watch(lab: Lab, act: Callable[[], object], heir: str) -> Summary:
 
 def _tell_outage(story: Story, summary: Summary) -> None:
     longest = max((outage.s for outage in summary.outages), default=0.0)
-    answered = ", ".join(f"{who} {count}×" for who, count in summary.answered_by.items())
+    answered = ", ".join(f"{who} {count} times" for who, count in summary.answered_by.items())
     story.say(f"[bold]no answer for {longest:.2f} s[/bold]; answered by {answered}")

@@ -1,0 +1,101 @@
+"""One lab for the whole suite, one protected pair in it, and a clean pair before every test.
+
+The pair is made by `bring_up`, which is what the README's user types. After each test everything
+that was broken is mended, and the pair must be whole again by itself: that is invariant I5 of
+`docs/failure-modes.md`, asserted for every fault.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from standfast.lab.cluster import LabCluster, bring_up
+from standfast.lab.installation import Wanted
+from standfast.lab.lab import Lab
+from standfast.lab.outages import Summary
+from standfast.lab.probing import RunningProbe
+from standfast.lab.software import checkout
+
+NAME = "e2e"
+EXAMPLE = checkout() / "examples/01-web-pair"
+VIP = "10.77.1.100"
+CALM_S = 1.5
+
+
+@dataclass
+class Watch:
+    """What was seen from outside while something happened."""
+
+    probe: RunningProbe
+    began_ns: int = field(default_factory=lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+
+    @property
+    def summary(self) -> Summary:
+        return self.probe.summary
+
+    @property
+    def outage_s(self) -> float:
+        return max((outage.s for outage in self.summary.outages), default=0.0)
+
+
+@dataclass
+class Pair:
+    """A settled pair, and the names of who is what at the beginning of the test."""
+
+    lab: Lab
+    cluster: LabCluster
+    active: str
+    standby: str
+
+    @contextmanager
+    def watched(self) -> Iterator[Watch]:
+        """Probes the address from the client; at the end asserts that two never had it (I1)."""
+        with self.lab.probe_vip(VIP) as probe:
+            probe.wait_for()
+            watch = Watch(probe)
+            yield watch
+            time.sleep(CALM_S)
+        assert watch.summary.both_s == 0, f"two VMs answered for {watch.summary.both_s} s"
+        held_s = self.lab.both_held_s(VIP, watch.began_ns)
+        assert held_s == 0, f"two kernels held the address at once for {held_s} s"
+
+    def records(self) -> list[dict[str, object]]:
+        document = self.cluster.kubectl.get("failoverrecord")
+        found = document["items"]
+        assert isinstance(found, list)
+        return found
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    lab = Lab.up(NAME, Wanted(vms=2, networks=2))
+    yield lab
+    lab.down()
+
+
+@pytest.fixture(scope="session")
+def cluster(lab: Lab) -> LabCluster:
+    return bring_up(lab, EXAMPLE, "web")
+
+
+@pytest.fixture
+def pair(lab: Lab, cluster: LabCluster) -> Iterator[Pair]:
+    cluster.wait_settled()
+    yield Pair(lab, cluster, cluster.active, cluster.standby)
+    mend(lab)
+    cluster.wait_settled()
+
+
+def mend(lab: Lab) -> None:
+    """Undoes every fault of the lab."""
+    lab.net.heal()
+    lab.start_control()
+    for vm in lab.vms():
+        if vm.now().power == "off":
+            vm.on()
+
+
+Act = Callable[[], object]

@@ -1,0 +1,116 @@
+"""Faults of the active, on real parts, watched from the client and from inside both kernels."""
+
+import time
+
+import pytest
+
+from standfast.lab.kubectl import until
+from tests.e2e.conftest import Pair
+
+pytestmark = pytest.mark.lab
+
+RESTARTS = 3
+"""`onFailure.restarts` of the example, its default."""
+
+
+def test_the_example_converges_as_it_stands(pair: Pair) -> None:
+    row = pair.cluster.kubectl.run("get", "hac", "web")
+    assert pair.active in row
+    for kind in ("Ready", "Protected", "Quorate"):
+        condition = pair.cluster.condition(kind)
+        assert condition["status"] == "True", condition
+        assert condition["message"].endswith("."), condition
+    assert pair.standby in pair.cluster.condition("Protected")["message"]
+
+
+def test_f14_power_off_of_the_active_through_vcenter(pair: Pair) -> None:
+    before = len(pair.records())
+    with pair.watched() as watch:
+        pair.lab.vm(pair.active).off()
+        watch.probe.wait_for(pair.standby)
+    pair.cluster.wait_active(pair.standby)
+
+    def look() -> str | None:
+        return None if len(pair.records()) > before else "no new FailoverRecord"
+
+    until("a FailoverRecord of the failover", look, 20)
+
+
+def test_f82_a_power_cut_that_vcenter_does_not_see(pair: Pair) -> None:
+    with pair.watched() as watch:
+        pair.lab.vm(pair.active).off(seen=False)
+        watch.probe.wait_for(pair.standby)
+    pair.cluster.wait_active(pair.standby)
+
+
+def test_f01_a_killed_application_is_restarted_in_place(pair: Pair) -> None:
+    with pair.watched() as watch:
+        kill_web(pair, pair.active)
+        watch.probe.wait_for_silence()
+        watch.probe.wait_for(pair.active)
+    assert pair.cluster.active == pair.active
+
+
+def test_f02_an_application_that_keeps_dying_goes_to_the_standby(pair: Pair) -> None:
+    with pair.watched() as watch:
+        for _ in range(RESTARTS + 1):
+            kill_web(pair, pair.active)
+            watch.probe.wait_for_silence()
+            watch.probe.wait_for()
+        watch.probe.wait_for(pair.standby)
+    pair.cluster.wait_active(pair.standby)
+
+
+def test_f30_full_isolation_of_the_active(pair: Pair) -> None:
+    with pair.watched() as watch:
+        pair.lab.net.cut(pair.active)
+        watch.probe.wait_for(pair.standby)
+    held = pair.lab.holders("10.77.1.100", watch.began_ns)
+    assert held[pair.active][-1].end_ns <= held[pair.standby][-1].begin_ns
+    pair.lab.net.heal()
+    pair.cluster.wait_role(pair.active, "Standby")
+
+
+def test_f31_isolation_of_the_standby_touches_nothing(pair: Pair) -> None:
+    with pair.watched() as watch:
+        pair.lab.net.cut(pair.standby)
+        pair.cluster.wait("Protected", "False")
+        pair.lab.net.heal()
+        pair.cluster.wait("Protected")
+    assert watch.outage_s < 0.3, watch.summary
+    assert pair.cluster.active == pair.active
+
+
+def test_f89_killing_the_agent_of_the_active_interrupts_nothing(pair: Pair) -> None:
+    with pair.watched() as watch:
+        pair.lab.vm(pair.active).exec(
+            ["systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", "standfast-agent"]
+        )
+        time.sleep(3)
+    assert watch.outage_s < 0.3, watch.summary
+    assert pair.cluster.active == pair.active
+
+
+def test_f48_a_dead_agent_loses_the_address_when_its_lease_ends(pair: Pair) -> None:
+    """The agent cannot come back, so the kernel takes the address, and the standby serves."""
+    vm = pair.lab.vm(pair.active)
+    with pair.watched() as watch:
+        vm.exec(["systemctl", "mask", "--runtime", "--now", "standfast-agent"])
+        vm.exec(["systemctl", "kill", "--signal=SIGKILL", "standfast-agent"], check=False)
+        watch.probe.wait_for(pair.standby)
+    vm.exec(["systemctl", "unmask", "--runtime", "standfast-agent"])
+    vm.exec(["systemctl", "start", "standfast-agent"])
+
+
+def test_f16_a_stunned_active_has_lost_the_address_when_it_wakes(pair: Pair) -> None:
+    with pair.watched() as watch:
+        pair.lab.vm(pair.active).freeze()
+        watch.probe.wait_for(pair.standby)
+        pair.lab.vm(pair.active).thaw()
+        time.sleep(2)
+        watch.probe.wait_for(pair.standby)
+    pair.cluster.wait_role(pair.active, "Standby")
+
+
+def kill_web(pair: Pair, node: str) -> None:
+    pair.lab.vm(node).exec(["systemctl", "kill", "--signal=SIGKILL", "web.service"])
