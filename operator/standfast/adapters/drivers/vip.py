@@ -2,9 +2,9 @@
 
 Two layers in the kernel end it without us: the packet filter at the millisecond, the address's own
 lifetime within the second after. `extend` moves both; nothing else does. The lifetime is in whole
-seconds and is rounded *up*, because the kernel must not take the address while the lease runs; the
-filter is what makes the end exact. On a host without nf_tables the address may outlive the lease
-by up to 1.6 s if the agent dies, and an alert says so.
+seconds and is rounded up to the next one, because the kernel must not take the address while the
+lease runs; the filter is what makes the end exact. On a host without nf_tables the address may
+outlive the lease by up to 1.6 s if the agent dies, and an alert says so.
 
 Before the address is taken, the wire is asked whether a stranger has it (F47). After it is taken,
 it is announced at 0, 0.1, 0.5, 1, 2 and 5 s and then once a minute (F46), never past the lease.
@@ -222,11 +222,12 @@ class VipDriver:
     def _hold(self, interface: Interface) -> None:
         """Let traffic pass, take the address, announce it: no `await` between."""
         self._kernel_until_ms = 0
+        self._held_on = interface
         try:
             self._refresh(interface)
-            self._held_on = interface
             self._host.neighbours.announce(self._ip, interface)
         except OSError as error:
+            self._held_on = None
             raise TransientError(
                 f"{self.name}: {interface.name} does not take {self._config.address}: {error}",
                 remedy=f"ip address show {interface.name}; for IPv6 see "
@@ -242,7 +243,7 @@ class VipDriver:
         now_ms = self._host.clock.now_ms()
         self._host.lease_filter.allow(self._ip, self._lease_until_ms - now_ms)
         if self._kernel_until_ms < self._lease_until_ms:
-            lifetime_s = -(-(self._lease_until_ms - now_ms) // 1000)
+            lifetime_s = (self._lease_until_ms - now_ms) // 1000 + 1
             self._host.addresses.put(self._config.address, interface, lifetime_s)
             self._kernel_until_ms = now_ms + lifetime_s * 1000
         self._tell_filter()

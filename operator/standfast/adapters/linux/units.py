@@ -88,9 +88,7 @@ class SystemdUnits:
             await self._manager("StopUnit", "ss", unit, "replace")
 
     async def kill(self, unit: str) -> None:
-        with contextlib.suppress(
-            BusRefusalError
-        ):  # systemd calls it an error when nothing is there
+        with contextlib.suppress(BusRefusalError):  # no process is an error there
             await self._manager("KillUnit", "ssi", unit, "all", _SIGKILL)
 
     async def follow(self, unit: str) -> AsyncIterator[UnitState]:
