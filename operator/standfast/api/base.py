@@ -124,6 +124,14 @@ class KubeObject(Model):
     api_version: Annotated[str, Field(pattern=f"^{GROUP}/{VERSION}$")] = API_VERSION
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
 
+    @override
+    def to_object(self) -> dict[str, Any]:
+        """Return the object in the order people write it, its metadata without what is empty."""
+        found = super().to_object()
+        metadata = {key: value for key, value in found.pop("metadata").items() if value}
+        first = {"apiVersion": found.pop("apiVersion"), "kind": found.pop("kind")}
+        return {**first, "metadata": metadata, **found}
+
     @property
     def key(self) -> tuple[str, str]:
         """Namespace and name."""

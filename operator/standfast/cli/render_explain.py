@@ -1,0 +1,118 @@
+"""Why a cluster is as it is, in sentences, with what to do next. Pure."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from standfast.api.cluster import HACluster
+from standfast.api.conditions import (
+    Condition,
+    ConditionType,
+    find_condition,
+    message_and_remedy,
+)
+from standfast.api.resource import HAResource
+from standfast.api.scalars import Truth
+
+_WRONG_WHEN = {
+    ConditionType.STALLED: Truth.TRUE,
+    ConditionType.READY: Truth.FALSE,
+    ConditionType.QUORATE: Truth.FALSE,
+    ConditionType.PROTECTED: Truth.FALSE,
+    ConditionType.DEGRADED: Truth.TRUE,
+    ConditionType.IN_SYNC: Truth.FALSE,
+    ConditionType.FENCE_READY: Truth.FALSE,
+    ConditionType.VIP_ANNOUNCED: Truth.FALSE,
+}
+"""Conditions that can be wrong, the worst first, and the status that is wrong."""
+
+
+def explanation(cluster: HACluster, resources: Sequence[HAResource]) -> RenderableType:
+    """Return why it is as it is: who serves, what is wrong, what nobody knows, what is next.
+
+    Args:
+        cluster: As the API server has it.
+        resources: Its resources.
+    """
+    parts: list[RenderableType] = [_who(cluster)]
+    decision = cluster.status.decision
+    if decision:
+        parts.append(_said(f"Now ({decision.reason}): {decision.message}", decision.remedy))
+    wrong = _wrong(cluster)
+    if wrong:
+        parts += [_title("What is wrong"), *(_condition(held) for held in wrong)]
+    unknown = [c for c in cluster.status.conditions if c.status is Truth.UNKNOWN]
+    if unknown:
+        parts += [_title("What nobody knows"), *(_condition(held) for held in unknown)]
+    members = _members(cluster)
+    if members:
+        parts += [_title("What its members say"), *members]
+    failing = _resources(resources)
+    if failing:
+        parts += [_title("What its resources say"), *failing]
+    fine = [c for c in cluster.status.conditions if c not in wrong and c not in unknown]
+    if fine:
+        parts += [_title("What holds"), *(_condition(held) for held in fine)]
+    return Group(*parts)
+
+
+def _who(cluster: HACluster) -> Text:
+    status = cluster.status
+    name = cluster.metadata.name
+    if status.observed_generation < 0:
+        return Text(
+            f"The operator has not looked at {name} yet.\n"
+            "  fix: kubectl get deployment -A -l app.kubernetes.io/name=standfast-operator"
+        )
+    if status.active is None:
+        line = Text.assemble((name, "name"), " is served by nobody.", style="")
+    else:
+        line = Text.assemble((name, "name"), f" is served by {status.active}, term {status.term}.")
+    if cluster.spec.paused:
+        line.append(" It is paused: the operator watches and does not act.")
+    return line
+
+
+def _wrong(cluster: HACluster) -> list[Condition]:
+    found = (
+        (find_condition(cluster.status.conditions, kind), bad) for kind, bad in _WRONG_WHEN.items()
+    )
+    return [held for held, bad in found if held is not None and held.status is bad]
+
+
+def _title(said: str) -> Text:
+    return Text(f"\n{said}", style="head")
+
+
+def _condition(held: Condition) -> Text:
+    message, remedy = message_and_remedy(held)
+    return _said(f"  {held.type} is {held.status.value} ({held.reason}). {message}", remedy)
+
+
+def _said(sentence: str, remedy: str) -> Text:
+    return Text(f"{sentence}\n    fix: {remedy}" if remedy else sentence)
+
+
+def _members(cluster: HACluster) -> list[Text]:
+    lines: list[Text] = []
+    for node in cluster.status.nodes:
+        if node.enrolment.value == "Waiting":
+            enroll = f"kubectl standfast enroll {cluster.metadata.name} {node.name}"
+            lines.append(_said(f"  {node.name} has not joined.", enroll))
+        lines += [
+            _said(f"  {node.name} cannot be active: {r}", "") for r in node.ineligible_reasons
+        ]
+    for member in (*cluster.status.nodes, *cluster.status.witnesses):
+        lines += [_said(f"  {member.name}: {a.message}", a.remedy) for a in member.alerts]
+    return lines
+
+
+def _resources(resources: Sequence[HAResource]) -> list[Text]:
+    lines: list[Text] = []
+    for resource in resources:
+        ready = find_condition(resource.status.conditions, ConditionType.READY)
+        if ready is not None and ready.status is not Truth.TRUE:
+            message, remedy = message_and_remedy(ready)
+            lines.append(_said(f"  {resource.metadata.name} ({ready.reason}): {message}", remedy))
+    return lines
