@@ -4,11 +4,11 @@ from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.wire.worlds import envelopes
 
 from standfast.core.messages import Body, Envelope
 from standfast.wire import codec
 from standfast.wire.codec import Refused
+from tests.unit.wire.worlds import envelopes
 
 
 def test_every_body_has_a_number_of_its_own() -> None:

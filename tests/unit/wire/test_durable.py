@@ -2,12 +2,12 @@
 
 import pytest
 from hypothesis import given, settings
-from tests.unit.wire.worlds import configs, durables
 
 from standfast.core.record import Config
 from standfast.core.state import Durable
 from standfast.errors import UserError
 from standfast.wire import durable
+from tests.unit.wire.worlds import configs, durables
 
 
 @settings(max_examples=100, deadline=None)

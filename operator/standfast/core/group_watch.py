@@ -1,0 +1,132 @@
+"""What is seen of a resource: looks, checks and signals, and what each means.
+
+On the active node a check that says DOWN, a check that hangs, and a signal of death are failures;
+UNKNOWN is none. On a standby the same looks find strangers and try whether a start would work.
+"""
+
+from standfast.core import group_events as ev
+from standfast.core.group_start import count_failure
+from standfast.core.group_state import (
+    LOOK_AGAIN_MS,
+    STANDBY_LOOK_MS,
+    Cell,
+    Doing,
+    Fault,
+    Phase,
+    Want,
+)
+from standfast.core.group_stop import begin_stop, must_stop, on_verified
+from standfast.core.group_turn import GroupTurn
+
+
+def on_looked(turn: GroupTurn, event: ev.Looked) -> None:
+    cell = turn.answered(event.name, event.call)
+    if cell is None:
+        return
+    if cell.doing is Doing.VERIFY:
+        on_verified(turn, event)
+        return
+    turn.set(event.name, message=event.message)
+    match event.seen:
+        case ev.Seen.RUNNING:
+            _seen_running(turn, cell)
+        case ev.Seen.STOPPED:
+            _seen_stopped(turn, cell, event)
+        case ev.Seen.UNKNOWN:
+            _seen_nothing(turn, cell, event)
+
+
+def on_look_hung(turn: GroupTurn, cell: Cell) -> None:
+    took_ms = turn.now_ms - cell.began_ms
+    message = f"a look at it did not come back within {took_ms} ms"
+    turn.set(cell.spec.name, message=message)
+    looked = ev.Looked(cell.spec.name, cell.call, ev.Seen.UNKNOWN, message)
+    _seen_nothing(turn, cell, looked)
+
+
+def _seen_running(turn: GroupTurn, cell: Cell) -> None:
+    turn.set(cell.spec.name, look_at_ms=turn.now_ms + STANDBY_LOOK_MS)
+    if cell.phase in {Phase.UNKNOWN, Phase.STOPPED}:
+        turn.set(cell.spec.name, phase=Phase.FOUND, obstacles=())
+
+
+def _seen_stopped(turn: GroupTurn, cell: Cell, event: ev.Looked) -> None:
+    name = cell.spec.name
+    if cell.phase is Phase.FOUND or cell.phase is Phase.UNKNOWN:
+        turn.set(name, phase=Phase.STOPPED)
+    obstacles = event.obstacles
+    if obstacles is not None:
+        turn.set(name, obstacles=obstacles)
+    turn.set(name, look_at_ms=turn.now_ms + STANDBY_LOOK_MS)
+
+
+def _seen_nothing(turn: GroupTurn, cell: Cell, event: ev.Looked) -> None:
+    """The look could not see; what was verified before stays, but nobody counts on it."""
+    name = cell.spec.name
+    turn.set(name, obstacles=(event.message,), look_at_ms=turn.now_ms + LOOK_AGAIN_MS)
+    if cell.phase is Phase.UNKNOWN and turn.group.want is Want.RELEASE:
+        begin_stop(turn, name)  # its stop verifies
+
+
+def on_checked(turn: GroupTurn, event: ev.Checked) -> None:
+    cell = turn.answered(event.name, event.call)
+    if cell is None:
+        return
+    spec = cell.spec
+    turn.set(spec.name, message=event.message, look_at_ms=turn.now_ms + spec.check_every_ms)
+    if event.verdict is ev.Verdict.DOWN:
+        _found_down(turn, cell, Fault("CheckFailed", event.message))
+
+
+def on_check_hung(turn: GroupTurn, cell: Cell) -> None:
+    message = f"the check of {cell.spec.name} did not come back within {cell.spec.check_ms} ms"
+    _found_down(turn, cell, Fault("CheckTimeout", message))
+
+
+def _found_down(turn: GroupTurn, cell: Cell, fault: Fault) -> None:
+    """It is there but not well: stop it, start it again."""
+    if cell.phase is Phase.RUNNING:
+        count_failure(turn, cell.spec.name, fault)
+        turn.set(cell.spec.name, restart=True)
+
+
+def on_changed(turn: GroupTurn, event: ev.Changed) -> None:
+    cell = turn.cells.get(event.name)
+    if cell is None:
+        return
+    match event.turned:
+        case ev.Turned.DIED:
+            _died(turn, cell, event.message)
+        case ev.Turned.APPEARED:
+            if cell.phase in {Phase.STOPPED, Phase.UNKNOWN}:
+                turn.give_up_call(event.name)
+                turn.set(event.name, phase=Phase.FOUND, message=event.message, obstacles=())
+        case ev.Turned.UNSURE:
+            turn.set(event.name, look_at_ms=turn.now_ms)
+
+
+def _died(turn: GroupTurn, cell: Cell, message: str) -> None:
+    name = cell.spec.name
+    if cell.phase is Phase.FOUND or (cell.phase is Phase.RUNNING and must_stop(turn, name)):
+        turn.give_up_call(name)
+        turn.set(name, phase=Phase.UNKNOWN, message=message, look_at_ms=turn.now_ms)
+    elif cell.phase is Phase.RUNNING:
+        turn.give_up_call(name)
+        turn.set(name, phase=Phase.STOPPED, look_at_ms=turn.now_ms + STANDBY_LOOK_MS)
+        count_failure(turn, name, Fault("Died", message))
+
+
+def look_if_due(turn: GroupTurn, name: str) -> None:
+    """Look, check, or try whether a start would work, when it is time."""
+    cell = turn.cells[name]
+    if cell.is_busy or turn.now_ms < cell.look_at_ms:
+        return
+    match cell.phase:
+        case Phase.STOPPED if turn.group.report_owed:
+            pass  # nothing delays the report
+        case Phase.UNKNOWN | Phase.STOPPED | Phase.FOUND:
+            turn.call(name, Doing.LOOK)
+        case Phase.RUNNING:
+            turn.call(name, Doing.CHECK)
+        case Phase.STARTING | Phase.STOPPING | Phase.KILLING:
+            pass
