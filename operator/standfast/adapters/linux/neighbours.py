@@ -2,10 +2,13 @@
 
 Frames go out by packet sockets, past routing and past the packet filter: whoever announces makes
 sure first that the lease runs.
+
+Closing a packet socket waits in the kernel until every processor has forgotten it, some 20 ms in
+which the event loop would stand still. So the socket for sending lives as long as the process, and
+those of questions are closed in a thread.
 """
 
 import asyncio
-import contextlib
 import ctypes
 import socket
 import struct
@@ -37,22 +40,24 @@ class WireNeighbours:
 
     def __init__(self, addresses: AddressTable) -> None:
         self._addresses = addresses
+        self._sender = _packet_socket()
 
     def announce(self, address: Address, interface: Interface) -> None:
         if len(interface.mac) != 6:  # no Ethernet (tun, WireGuard): nobody keeps a table
             return
-        with _packet_socket(interface, 0) as wire:
-            for frame in frames.announcements(address, interface.mac):
-                wire.send(frame)
+        ethertype = _ethertype(address)
+        for frame in frames.announcements(address, interface.mac):
+            self._sender.sendto(frame, (interface.name, ethertype))
 
     async def probe(self, address: Address, interface: Interface, window_ms: int) -> bytes | None:
         if len(interface.mac) != 6 or window_ms <= 0:
             return None
         own = {found.mac for found in self._addresses.interfaces()}
-        ethertype = frames.ETHERTYPE_ARP if address.version == 4 else frames.ETHERTYPE_IPV6
-        with _packet_socket(interface, ethertype) as wire:
+        wire = _packet_socket()
+        try:
             if address.version == 6:
                 _listen_for_advertisements(wire, interface)
+            wire.bind((interface.name, _ethertype(address)))
             wire.setblocking(False)
             for _ in range(_QUESTIONS):
                 wire.send(frames.question(address, interface.mac))
@@ -61,7 +66,12 @@ class WireNeighbours:
                         return await _stranger(wire, address, own)
                 except TimeoutError:
                     continue
-        return None
+            return None
+        finally:
+            asyncio.get_running_loop().run_in_executor(None, wire.close)
+
+    def close(self) -> None:
+        self._sender.close()
 
 
 async def _stranger(wire: socket.socket, address: Address, own: set[bytes]) -> bytes:
@@ -73,27 +83,23 @@ async def _stranger(wire: socket.socket, address: Address, own: set[bytes]) -> b
             return mac
 
 
-def _packet_socket(interface: Interface, ethertype: int) -> socket.socket:
-    """A raw socket on one interface; ethertype 0 receives nothing."""
-    wire = socket.socket(
-        socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(ethertype)
-    )
-    try:
-        wire.bind((interface.name, ethertype))
-    except OSError:
-        wire.close()
-        raise
-    return wire
+def _ethertype(address: Address) -> int:
+    return frames.ETHERTYPE_ARP if address.version == 4 else frames.ETHERTYPE_IPV6
+
+
+def _packet_socket() -> socket.socket:
+    """A raw socket that receives nothing until it is bound."""
+    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
 
 
 def _listen_for_advertisements(wire: socket.socket, interface: Interface) -> None:
-    """Hear neighbour advertisements to all nodes, and nothing of the other IPv6 traffic."""
+    """Hear neighbour advertisements to all nodes, and nothing of the other IPv6 traffic.
+
+    Comes before `bind`: until then nothing is received at all.
+    """
     membership = struct.pack("=iHH8s", interface.index, _PACKET_MR_MULTICAST, 6, _ALL_NODES_MAC)
     wire.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
     program = b"".join(struct.pack("=HBBI", *step) for step in _ADVERTISEMENTS_ONLY)
     memory = ctypes.create_string_buffer(program)
     argument = struct.pack("@HP", len(_ADVERTISEMENTS_ONLY), ctypes.addressof(memory))
     wire.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, argument)
-    with contextlib.suppress(BlockingIOError):  # what arrived before the filter was in place
-        while True:
-            wire.recv(2048, socket.MSG_DONTWAIT)
