@@ -12,13 +12,13 @@ Everything here is synchronous and returns when it is so. Times are CLOCK_BOOTTI
 import asyncio
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from standfast.errors import TransientError
-from standfast.lab import agents, installation, observe, power, state
+from standfast.lab import agents, installation, kube, observe, power, state, vcenter
 from standfast.lab.commands import enter_network
 from standfast.lab.installation import Wanted
 from standfast.lab.network import Switch
@@ -28,6 +28,7 @@ from standfast.lab.paths import LabPaths
 from standfast.lab.probing import RunningProbe, sql_probe, vip_probe
 from standfast.lab.state import LabState
 from standfast.lab.tools import Progress, silent
+from standfast.lab.vcenter import Control
 from standfast.lab.vm import Vm
 
 
@@ -195,6 +196,38 @@ class Lab:
             timeout=timeout_s,
             check=False,
         )
+
+    def stop_kubernetes(self) -> None:
+        """Stops the control plane; pods and VMs run on."""
+        asyncio.run(kube.down(self.paths))
+
+    def start_kubernetes(self) -> None:
+        """Starts the control plane again, with all it knew."""
+        asyncio.run(installation.start_kubernetes(self.paths, self.state))
+
+    def stop_vcenter(self) -> None:
+        """Stops vCenter; the VMs run on."""
+        asyncio.run(vcenter.down(self.paths))
+
+    def start_vcenter(self) -> None:
+        """Starts vCenter again; it shows what runs now."""
+        asyncio.run(installation.start_vcenter(self.paths, self.state))
+
+    def start_control(self) -> None:
+        """Starts what does not run of the control side that this lab has."""
+        if self.state.kubeconfig:
+            self.start_kubernetes()
+        if self.state.vcenter is not None:
+            self.start_vcenter()
+
+    def order_vcenter(self, give: Callable[[Control], Awaitable[None]]) -> None:
+        """Gives vCenter one order: `lab.order_vcenter(lambda it: it.lose_host("esx-1.lab"))`."""
+
+        async def once() -> None:
+            async with Control(self.paths) as control:
+                await give(control)
+
+        asyncio.run(once())
 
     def probe_vip(self, address: str, port: int = 80) -> RunningProbe:
         """Connects to an address every 20 ms while the `with` block lasts."""

@@ -50,16 +50,16 @@ class Interval:
     """A stretch of time on CLOCK_BOOTTIME.
 
     Args:
-        start_ns: Its beginning.
+        begin_ns: Its beginning.
         end_ns: Its end.
     """
 
-    start_ns: int
+    begin_ns: int
     end_ns: int
 
     def shared_ns(self, other: "Interval") -> int:
         """How long both last at once."""
-        return max(0, min(self.end_ns, other.end_ns) - max(self.start_ns, other.start_ns))
+        return max(0, min(self.end_ns, other.end_ns) - max(self.begin_ns, other.begin_ns))
 
 
 def append(file: Path, observation: Observation) -> None:

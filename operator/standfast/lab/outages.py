@@ -145,7 +145,7 @@ def tenures(sightings: Iterable[Sighting]) -> Mapping[str, list[Interval]]:
     for seen in sorted(sightings, key=lambda sighting: sighting.at_ns):
         own = found.setdefault(seen.who, [])
         if own and seen.at_ns - own[-1].end_ns <= TENURE_GAP_NS:
-            own[-1] = Interval(own[-1].start_ns, seen.at_ns)
+            own[-1] = Interval(own[-1].begin_ns, seen.at_ns)
         else:
             own.append(Interval(seen.at_ns, seen.at_ns))
     return found

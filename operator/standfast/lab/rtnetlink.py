@@ -7,21 +7,19 @@ delay or forge what it says.
 Source: rtnetlink(7); `struct nlmsghdr`, `ifaddrmsg` and `rtattr` of linux/rtnetlink.h.
 """
 
-import ctypes
 import ipaddress
-import os
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from standfast.lab.inside import in_namespace
 
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTMGRP_ADDRESSES = 0x10 | 0x100  # IPv4, IPv6
 NLM_F_REQUEST_DUMP = 0x301
 IFA_ADDRESS, IFA_LOCAL = 1, 2
-CLONE_NEWNET = 0x40000000
 RECEIVE_BYTES = 1 << 20
 HEADER = struct.Struct("=IHHII")
 ADDRESS_MESSAGE = struct.Struct("=BBBBI")
@@ -50,22 +48,7 @@ def open_in(namespace: Path) -> socket.socket:
     Raises:
         OSError: The namespace does not exist.
     """
-    made: list[socket.socket | OSError] = []
-
-    def make() -> None:
-        try:
-            _enter(namespace)
-            made.append(_listen())
-        except OSError as error:
-            made.append(error)
-
-    # A thread of its own, because entering a namespace changes the thread that does it for good.
-    thread = threading.Thread(target=make, name="enter-namespace")
-    thread.start()
-    thread.join()
-    if isinstance(made[0], OSError):
-        raise made[0]
-    return made[0]
+    return in_namespace(namespace, _listen)
 
 
 def read(sock: socket.socket) -> Iterator[AddressEvent]:
@@ -104,17 +87,6 @@ def _address(message: bytes) -> str:
         offset += -(-length // ALIGNED) * ALIGNED
     packed = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)
     return str(ipaddress.ip_address(packed)) if packed else ""
-
-
-def _enter(namespace: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if libc.setns(descriptor, CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(namespace))
-    finally:
-        os.close(descriptor)
 
 
 def _listen() -> socket.socket:

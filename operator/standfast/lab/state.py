@@ -22,6 +22,11 @@ from standfast.lab.program import write
 
 HOSTS = 3
 IDENTITIES = uuid.UUID("7c3d2c9e-5b9b-5a5c-8f0e-53616e64666c")
+INSTANCES = {
+    "vm-a": "50314a2e-7a4c-4d53-9a2a-6c1f1f0b5f0a",
+    "vm-b": "5031d0f7-0f6e-6b1c-8f37-0f6f4f9a1b0b",
+}
+"""The VMs that `examples/` name; others are drawn from their names."""
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -167,7 +172,7 @@ def register(paths: LabPaths, vms: int, networks: int) -> LabState:
             vms=tuple(
                 VmState(
                     name=vm,
-                    instance_uuid=str(uuid.uuid5(IDENTITIES, f"instance/{vm}")),
+                    instance_uuid=INSTANCES.get(vm, str(uuid.uuid5(IDENTITIES, f"instance/{vm}"))),
                     bios_uuid=str(uuid.uuid5(IDENTITIES, f"bios/{vm}")),
                     host=f"esx-{number % HOSTS + 1}.lab",
                     addresses=plan.vm_addresses(vm),

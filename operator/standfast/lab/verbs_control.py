@@ -1,14 +1,9 @@
 """`standfast-lab vcenter …` and `standfast-lab kube …`: outages of the control side."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 import click
 
-from standfast.lab import installation, kube, vcenter
 from standfast.lab.lab import Lab
 from standfast.lab.rules import ms_from
-from standfast.lab.vcenter import Control
 from standfast.lab.verbs import lab_name
 
 
@@ -21,15 +16,14 @@ def vcenter_verbs() -> None:
 @lab_name
 def stop_vcenter(name: str) -> None:
     """Stop vCenter; the VMs run on."""
-    asyncio.run(vcenter.down(Lab.open(name).paths))
+    Lab.open(name).stop_vcenter()
 
 
 @vcenter_verbs.command("start")
 @lab_name
 def start_vcenter(name: str) -> None:
     """Start vCenter again, with what runs now."""
-    lab = Lab.open(name)
-    asyncio.run(installation.start_vcenter(lab.paths, lab.state))
+    Lab.open(name).start_vcenter()
 
 
 @vcenter_verbs.command()
@@ -38,7 +32,7 @@ def start_vcenter(name: str) -> None:
 @click.option("--method", default="", help="Only this one: PowerOffVM_Task.")
 def slow(name: str, delay: str, method: str) -> None:
     """Delay every call by DELAY, `2s`; `0s` ends it."""
-    order(name, lambda control: control.slow(ms_from(delay), method))
+    Lab.open(name).order_vcenter(lambda control: control.slow(ms_from(delay), method))
 
 
 @vcenter_verbs.command()
@@ -46,7 +40,7 @@ def slow(name: str, delay: str, method: str) -> None:
 @click.argument("host")
 def lose(name: str, host: str) -> None:
     """Let HOST, `esx-1.lab`, stop responding to vCenter; its VMs run on."""
-    order(name, lambda control: control.lose_host(host))
+    Lab.open(name).order_vcenter(lambda control: control.lose_host(host))
 
 
 @vcenter_verbs.command()
@@ -54,7 +48,7 @@ def lose(name: str, host: str) -> None:
 @click.argument("host")
 def heal(name: str, host: str) -> None:
     """Let HOST respond to vCenter again."""
-    order(name, lambda control: control.heal_host(host))
+    Lab.open(name).order_vcenter(lambda control: control.heal_host(host))
 
 
 @click.group("kube")
@@ -66,22 +60,11 @@ def kube_verbs() -> None:
 @lab_name
 def stop_kube(name: str) -> None:
     """Stop the control plane; pods and VMs run on."""
-    asyncio.run(kube.down(Lab.open(name).paths))
+    Lab.open(name).stop_kubernetes()
 
 
 @kube_verbs.command("start")
 @lab_name
 def start_kube(name: str) -> None:
     """Start the control plane again, with all it knew."""
-    lab = Lab.open(name)
-    asyncio.run(kube.up(lab.paths, lab.state.control.address))
-
-
-def order(name: str, give: Callable[[Control], Awaitable[None]]) -> None:
-    """Gives vCenter one order."""
-
-    async def once() -> None:
-        async with Control(Lab.open(name).paths) as control:
-            await give(control)
-
-    asyncio.run(once())
+    Lab.open(name).start_kubernetes()
