@@ -10,10 +10,11 @@ from standfast.adapters.linux.clock import BootClock
 from standfast.adapters.vsphere.access import Access
 from standfast.adapters.vsphere.scope import EVERYTHING, Scope
 from standfast.adapters.vsphere.vcenter import PRIVILEGES, Vcenter
+from standfast.core.fencing import Contact, Power
 from standfast.errors import StandfastError, TransientError, UserError
 from standfast.lab.ca import Authority, Subject
 from standfast.lab.paths import VmSpec
-from standfast.ports.hypervisor import Contact, Inventory, NotProvenError, Power
+from standfast.ports.hypervisor import Inventory, NotProvenError
 
 pytestmark = pytest.mark.lab
 

@@ -9,27 +9,10 @@ of this machine (`ports.clock`).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from typing import Protocol
 
+from standfast.core.fencing import Contact, Power
 from standfast.errors import StandfastError, TransientError
-
-
-class Power(Enum):
-    """Power of a VM. SUSPENDED is not off: it may wake with its old beliefs."""
-
-    ON = "PoweredOn"
-    OFF = "PoweredOff"
-    SUSPENDED = "Suspended"
-    UNKNOWN = "Unknown"
-
-
-class Contact(Enum):
-    """Whether the infrastructure hears the VM or the host now."""
-
-    CONNECTED = "Connected"
-    LOST = "Lost"
-    UNKNOWN = "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +185,12 @@ class Hypervisor(Protocol):
         """Power the VM on; true on return. A VM that is on already is left alone."""
         ...
 
-    async def check_rights(self, uuids: frozenset[str]) -> tuple[str, ...]:
-        """What the account may not do with these VMs, as sentences; empty when nothing lacks."""
+    async def check_rights(self, uuids: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
+        """By privilege, the VMs that the account lacks it on; empty means granted everywhere."""
+        ...
+
+    async def keep_warm(self) -> None:
+        """Prove that power could be switched now: the connection for it works."""
         ...
 
     async def close(self) -> None:

@@ -12,7 +12,8 @@ from datetime import datetime
 from pyVmomi import vim, vmodl
 
 from standfast.adapters.vsphere.search import moid, refuse_dead_session
-from standfast.ports.hypervisor import Contact, Power, VmFacts
+from standfast.core.fencing import Contact, Power
+from standfast.ports.hypervisor import VmFacts
 
 VM_PATHS = (
     "name",

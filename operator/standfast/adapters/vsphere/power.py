@@ -28,8 +28,9 @@ from standfast.adapters.vsphere.faults import (
 from standfast.adapters.vsphere.reading import Seen, see
 from standfast.adapters.vsphere.search import find, moid, read
 from standfast.adapters.vsphere.session import Connection, Session
+from standfast.core.fencing import Contact, Power
 from standfast.ports.clock import Clock
-from standfast.ports.hypervisor import Contact, Evidence, NotProvenError, Power, PowerTask
+from standfast.ports.hypervisor import Evidence, NotProvenError, PowerTask
 
 T = TypeVar("T")
 

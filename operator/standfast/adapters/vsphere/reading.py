@@ -9,9 +9,9 @@ from pyVmomi import vim, vmodl
 from standfast.adapters.vsphere.picture import contact, power
 from standfast.adapters.vsphere.search import Values, moid, refuse_dead_session
 from standfast.adapters.vsphere.session import Connection
+from standfast.core.fencing import Contact, Power
 from standfast.errors import TransientError
 from standfast.ports.clock import Clock
-from standfast.ports.hypervisor import Contact, Power
 
 Query = vmodl.query.PropertyCollector
 
