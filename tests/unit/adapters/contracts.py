@@ -43,7 +43,8 @@ async def watched(driver: ResourceDriver) -> AsyncIterator[asyncio.Queue[Resourc
     events: asyncio.Queue[ResourceEvent] = asyncio.Queue()
     task = asyncio.create_task(driver.watch(events.put_nowait))
     await asyncio.sleep(0)  # to begin with
-    await driver.probe()  # a round trip to where events come from
+    for _ in range(3):
+        await driver.probe()  # round trips to where events come from
     yield events
     assert not task.done(), "watch never returns by itself"
     task.cancel()

@@ -1,5 +1,6 @@
 """What drivers use of their machine, in one place: real things in the agent, twins in tests."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from standfast.adapters.linux.address_events import KernelAddressEvents
@@ -13,9 +14,16 @@ from standfast.ports.network import AddressEvents, AddressTable, LeaseFilter, Ne
 from standfast.ports.units import Units
 
 
+async def _nothing_open() -> None:
+    """For twins."""
+
+
 @dataclass(frozen=True, slots=True)
 class DriverHost:
-    """The machine as drivers see it; all drivers of a process share one."""
+    """The machine as drivers see it; all drivers of a process share one.
+
+    `close` lets go of its sockets, after the drivers were closed.
+    """
 
     clock: Clock
     sink: EventSink
@@ -24,17 +32,29 @@ class DriverHost:
     lease_filter: LeaseFilter
     neighbours: Neighbours
     units: Units
+    close: Callable[[], Awaitable[None]] = _nothing_open
 
 
 def linux_host(clock: Clock, sink: EventSink) -> DriverHost:
     """This machine. Builds our tables in the packet filter; opens two netlink sockets."""
     addresses = KernelAddresses()
+    lease_filter = NftLeaseFilter(clock)
+    neighbours = WireNeighbours(addresses)
+    units = SystemdUnits()
+
+    async def close() -> None:
+        await units.close()
+        neighbours.close()
+        lease_filter.close()
+        addresses.close()
+
     return DriverHost(
         clock=clock,
         sink=sink,
         addresses=addresses,
         address_events=KernelAddressEvents(),
-        lease_filter=NftLeaseFilter(clock),
-        neighbours=WireNeighbours(addresses),
-        units=SystemdUnits(),
+        lease_filter=lease_filter,
+        neighbours=neighbours,
+        units=units,
+        close=close,
     )
