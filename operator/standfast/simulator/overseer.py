@@ -1,0 +1,290 @@
+"""Operators and people: they see late, act late, and never say what is not so.
+
+Two operators run at once and do not know of each other. Each looks at the members now and then
+and acts on what it saw: powers off suspects and attests it, powers on what was fenced, replaces
+members that were wiped or halted, changes timers. A person attests what no machine can prove, and
+consents to a loss, where nothing else helps.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from standfast.core.events import (
+    ChangeRequested,
+    ConsentGiven,
+    FencedReported,
+    ProofHeld,
+    ReleaseRequested,
+    StandRequested,
+)
+from standfast.core.ids import BootId, MemberUid
+from standfast.core.messages import Consent, Fenced
+from standfast.core.proof import unproven
+from standfast.core.quorum import durable_for
+from standfast.core.record import DataMode, Member, Proof, Suspect
+from standfast.core.state import State
+from standfast.core.timing import Timing
+from standfast.simulator.machine import Machine, Power
+
+if TYPE_CHECKING:
+    from standfast.simulator.world import World
+
+LOOK_US = 700_000
+"""How often an operator looks."""
+
+PATIENCE_US = 1_000_000
+"""For how long a suspect may be in the way before an operator fences it."""
+
+LOSS_PATIENCE_US = 6_000_000
+"""For how long nobody may hold, in a calm cluster, before a person consents to a loss."""
+
+
+@dataclass(slots=True)
+class Fencing:
+    """One power-off under way."""
+
+    suspect: Suspect
+    since_us: int
+    asked: bool = False
+
+
+class Operator:
+    """One replica."""
+
+    __slots__ = ("_fencing", "_seen_us", "name", "up", "world")
+
+    def __init__(self, world: "World", name: str) -> None:
+        self.world = world
+        self.name = name
+        self.up = True
+        self._fencing: dict[tuple[str, BootId], Fencing] = {}
+        self._seen_us: dict[Suspect, int] = {}
+
+    def look(self) -> None:
+        """Observe, plan, act; then again after a while."""
+        world = self.world
+        world.timeline.after(world.between(LOOK_US // 2, LOOK_US), self.look)
+        if not self.up:
+            return
+        holder = self._holder()
+        if holder is not None:
+            self._mind_suspects(holder)
+            if world.plan.habits.repairs or world.calm:
+                self._mind_members(holder)
+        if world.plan.habits.powers_on or world.calm:
+            self._power_on()
+
+    def reaches(self, machine: Machine) -> bool:
+        network = self.world.network
+        there = (self.name, machine.name)
+        return machine.runs and not network.is_cut(there) and not network.is_cut(there[::-1])
+
+    def _answer(self, machine: Machine) -> State | None:
+        """What a member says of itself, if it answers."""
+        process = machine.process
+        if not self.reaches(machine) or not process.alive or process.stalled:
+            return None
+        return process.state
+
+    def _holder(self) -> Machine | None:
+        for machine in self.world.machines.values():
+            state = self._answer(machine)
+            if state is not None and state.serves(machine.now_ms()):
+                return machine
+        return None
+
+    # --- fencing -------------------------------------------------------------------------------
+
+    def _mind_suspects(self, holder: Machine) -> None:
+        state = holder.process.state
+        assert state is not None
+        world = self.world
+        if not (world.plan.habits.fences or world.calm):
+            return
+        now_us = world.timeline.now_us
+        waiting = unproven(state.record, state.proofs, world.need)
+        for suspect in state.record.suspects:
+            since_us = self._seen_us.setdefault(suspect, now_us)
+            mine = suspect.member == state.me
+            if (suspect in waiting or world.calm) and now_us - since_us > PATIENCE_US and not mine:
+                self.fence(suspect.member, suspect.boot)
+            if world.calm and now_us - since_us > 10 * PATIENCE_US and world.plan.habits.attests:
+                world.people.attest(holder, suspect)
+
+    def fence(self, uid: MemberUid, boot: BootId) -> None:
+        """Have the machine of a member powered off that was known to be in this boot."""
+        world = self.world
+        name = world.names.get(uid)
+        if name is None or (name, boot) in self._fencing:
+            return
+        suspect = Suspect(uid, boot, 0)
+        self._fencing[name, boot] = Fencing(suspect, world.timeline.now_us)
+        world.note(self.name, f"asks for {name} ({boot}) to be powered off")
+        wait_us = world.between(100_000, world.fence_us_max)
+        world.timeline.after(wait_us, self._power_off, name, suspect)
+
+    def _power_off(self, name: str, suspect: Suspect) -> None:
+        world = self.world
+        if world.fence_broken or not self.up:
+            self._fencing.pop((name, suspect.boot), None)
+            world.coverage.count("fence", "no answer")
+            return
+        machine = world.machines[name]
+        late = world.chance() < 0.3
+        machine.power_off(f"fenced by {self.name}")
+        world.coverage.count("fence", "late" if late else "prompt")
+        wait_us = world.between(50_000, 12_000_000 if late else 800_000)
+        world.timeline.after(wait_us, self._report, name, suspect)
+
+    def _report(self, name: str, suspect: Suspect) -> None:
+        """Tell every member that can be reached; the others learn it from them."""
+        self._fencing.pop((name, suspect.boot), None)
+        if not self.up:
+            return
+        world = self.world
+        fenced = Fenced(suspect.member, suspect.boot, f"power-off of {name} confirmed")
+        world.note(self.name, f"reports {name} ({suspect.boot}) powered off")
+        for machine in world.machines.values():
+            link = (self.name, machine.name)
+            world.network.carry(link, machine.receive, FencedReported(fenced))
+
+    def _power_on(self) -> None:
+        world = self.world
+        for machine in world.machines.values():
+            idle = machine.power is Power.OFF and machine.name not in world.down
+            if idle and not any(name == machine.name for name, _ in self._fencing):
+                if world.chance() < 0.4 or world.calm:
+                    machine.power_on()
+
+    # --- members -------------------------------------------------------------------------------
+
+    def _mind_members(self, holder: Machine) -> None:
+        """Make the config what is wanted, one voter at a time."""
+        state = holder.process.state
+        assert state is not None
+        world = self.world
+        config = state.record.config
+        if config.leaving is not None:
+            return
+        for machine in world.machines.values():
+            self._enrol(machine, state)
+        if holder.name not in world.wanted:
+            world.network.carry((self.name, holder.name), holder.receive, ReleaseRequested())
+            return
+        wanted = {world.machines[name].process.uid: name for name in world.wanted}
+        present = {member.uid for member in config.members}
+        for uid in present - set(wanted):
+            members = tuple(member for member in config.members if member.uid != uid)
+            if members:
+                self._change(holder, state, members, config.timing)
+                return
+        for uid, name in wanted.items():
+            machine = world.machines[name]
+            if uid not in present and machine.journal is not None and self.reaches(machine):
+                order = list(world.wanted)
+                new = (*config.members, Member(uid, name, machine.plan.kind))
+                members = tuple(sorted(new, key=lambda member: order.index(member.name)))
+                self._change(holder, state, members, config.timing)
+                return
+        if config.timing != world.timing_wanted:
+            self._change(holder, state, config.members, world.timing_wanted)
+
+    def _enrol(self, machine: Machine, state: State) -> None:
+        """Make a stranger, or a member that may take no part any more, a new member."""
+        process = machine.process
+        world = self.world
+        if machine.name not in world.wanted or not self.reaches(machine):
+            return
+        halted = process.state is not None and process.state.durable.halted
+        stranger = machine.journal is None
+        if halted and machine.service is not None and machine.service.anything_runs():
+            return
+        if not (halted or stranger):
+            return
+        uid = world.new_uid(machine)
+        world.note(self.name, f"enrols {machine.name} as {uid}")
+        world.coverage.count("overseer", "enrolled")
+        process.replace_member(uid, durable_for(state.record.config, uid, state.record))
+        process.start()
+
+    def _change(
+        self, holder: Machine, state: State, members: tuple[Member, ...], timing: Timing
+    ) -> None:
+        config = state.record.config
+        world = self.world
+        world.coverage.count("overseer", "change asked")
+        if world.tracing:
+            names = " ".join(member.name for member in members)
+            world.note(self.name, f"asks {holder.name} for config: {names}, ttl {timing.ttl_ms}")
+        request = ChangeRequested(config.id, members, timing, config.loss_max)
+        world.network.carry((self.name, holder.name), holder.receive, request)
+
+
+class People:
+    """What only a person may do; each acts after looking, and tells the truth."""
+
+    __slots__ = ("_nobody_since_us", "world")
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self._nobody_since_us: int | None = None
+
+    def attest(self, holder: Machine, suspect: Suspect) -> None:
+        """Go and see: the suspect's boot is over, or it is ended now; then sign."""
+        world = self.world
+        name = world.names.get(suspect.member)
+        machine = world.machines.get(name) if name is not None else None
+        if machine is not None and machine.boot == suspect.boot:
+            machine.power_off("by hand, before a person attests it")
+        world.coverage.count("overseer", "attested")
+        event = ProofHeld(suspect, Proof.ATTESTED)
+        world.network.carry(("person", holder.name), holder.receive, event)
+
+    def consent(self, machine: Machine) -> None:
+        """Accept the loss if this node leads."""
+        state = machine.process.state
+        if state is None or not machine.runs:
+            return
+        world = self.world
+        term_min = 1 + max(state.durable.term, state.term_seen)
+        consent = Consent(state.me, state.boot, term_min, state.record.version, "a person")
+        until_ms = machine.now_ms() + 10_000
+        world.note("person", f"consents to what is lost if {machine.name} leads")
+        link = ("person", machine.name)
+        world.network.carry(link, machine.receive, ConsentGiven(consent, until_ms))
+        world.network.carry(link, machine.receive, StandRequested())
+
+    def look(self) -> None:
+        """In a calm cluster that nobody may lead, consent to the best copy."""
+        world = self.world
+        world.timeline.after(LOOK_US, self.look)
+        now_us = world.timeline.now_us
+        if not world.calm or world.somebody_holds():
+            self._nobody_since_us = None
+            return
+        if self._nobody_since_us is None:
+            self._nobody_since_us = now_us
+        replicated = world.plan.data in {DataMode.REPLICATED, DataMode.REPLICATED_ASYNC}
+        if not replicated or now_us - self._nobody_since_us < LOSS_PATIENCE_US:
+            return
+        self._nobody_since_us = now_us
+        best = world.best_copy()
+        if best is not None:
+            world.coverage.count("overseer", "consented")
+            self.consent(best)
+
+
+def retimed(timing: Timing, percent: int) -> Timing:
+    """The same profile, slower or faster, with a guard and heartbeats that fit."""
+    ttl_ms = timing.ttl_ms * percent // 100
+    needed_ms = timing.guard_for_ms(ttl_ms)
+    guard_ms = max(timing.guard_ms * percent // 100, needed_ms)
+    if guard_ms > ttl_ms - 3:
+        return timing
+    return replace(
+        timing,
+        heartbeat_ms=min(timing.heartbeat_ms * percent // 100, (ttl_ms - guard_ms) // 3),
+        ttl_ms=ttl_ms,
+        ttl_max_ms=max(timing.ttl_max_ms, ttl_ms),
+        guard_ms=guard_ms,
+    )

@@ -1,0 +1,467 @@
+"""One member: the real core, and a shell around it that performs what it wants.
+
+The shell keeps the agent's duties as the contract of `core.quorum` states them: effects in order,
+durable before sent, a look at the clock in time. Chance may stop it between any two effects.
+"""
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from standfast.core import quorum
+from standfast.core.events import (
+    Connected,
+    Declined,
+    Effect,
+    EmergencyStop,
+    Event,
+    GaveUp,
+    Halted,
+    InSyncProposed,
+    LeaseExtended,
+    LeaseWon,
+    LocalChanged,
+    Persist,
+    ProofFound,
+    ProofHeld,
+    Received,
+    RecordCommitted,
+    Released,
+    Send,
+    Standing,
+    StopForRelease,
+)
+from standfast.core.ids import MemberUid, RunId
+from standfast.core.proof import watchdog_wait_ms
+from standfast.core.record import Proof, Record, Suspect, WatchdogArmed
+from standfast.core.state import Durable, Local, State
+from standfast.simulator.timeline import Due
+
+if TYPE_CHECKING:
+    from standfast.simulator.machine import Machine
+
+
+class Performs(Protocol):
+    """A method for one kind of effect."""
+
+    def __call__(self, effect: Effect) -> None: ...
+
+
+class Process:
+    """Agent or witness on one machine, and its state while it lives."""
+
+    __slots__ = (
+        "_before",
+        "_busy",
+        "_inbox",
+        "_left",
+        "_perform",
+        "_tick",
+        "_tick_at_us",
+        "_won_over",
+        "alive",
+        "cut_after",
+        "cut_for_ms",
+        "eligible",
+        "machine",
+        "run",
+        "runs",
+        "stalled",
+        "state",
+        "uid",
+        "upstream",
+        "watchdog_off",
+    )
+
+    def __init__(self, machine: "Machine", uid: MemberUid) -> None:
+        self.machine = machine
+        self.uid = uid
+        self.alive = False
+        self.stalled = False
+        self.eligible = True
+        self.runs = 0
+        self.run = RunId("")
+        self.state: State | None = None
+        self.upstream: tuple[str, str] | None = None
+        self.cut_after: int | None = None
+        self.cut_for_ms = 0
+        self.watchdog_off = False
+        self._busy = False
+        self._before: State | None = None
+        self._won_over: Record | None = None
+        self._inbox: deque[Event] = deque()
+        self._left: deque[Effect] = deque()
+        self._tick: Due | None = None
+        self._tick_at_us = -1
+        self._perform = {
+            Persist: self._persist,
+            Send: self._send,
+            LeaseWon: self._lease_won,
+            LeaseExtended: self._lease_extended,
+            RecordCommitted: self._record_committed,
+            EmergencyStop: self._emergency_stop,
+            StopForRelease: self._stop_for_release,
+            Released: self._released,
+            ProofFound: self._proof_found,
+            Standing: self._standing,
+            GaveUp: self._gave_up,
+            Halted: self._halted,
+            Declined: self._declined,
+        }
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """The supervisor starts the process: read the disk, adopt what the deadline allows."""
+        machine = self.machine
+        if self.alive or not machine.runs or machine.journal is None:
+            return
+        if machine.disk_full:
+            machine.world.timeline.after(500_000, self.start)
+            return
+        now_ms = machine.now_ms()
+        deadline = machine.deadline_file
+        adopted = None
+        if deadline is not None and deadline.boot == machine.boot and now_ms < deadline.until_ms:
+            adopted = quorum.Adopted(deadline.term, deadline.until_ms)
+        if machine.is_a_copy:
+            message = "the machine's generation id is another: it was reverted or copied"
+            machine.journal = replace(machine.journal, halted=message)
+            machine.is_a_copy = False
+        self.runs += 1
+        self.run = RunId(f"{machine.boot}/{self.runs}")
+        self.alive = True
+        machine.disturb()
+        world = machine.world
+        world.coverage.count("start", "adopted" if adopted else "fresh")
+        world.note(machine.name, "agent starts" + (f", adopts term {adopted.term}" if adopted else ""))
+        self.state, effects = quorum.start(
+            machine.journal, machine.boot, self.run, now_ms, adopted
+        )
+        self._left.extend(effects)
+        self._drain()
+        if not self.alive:
+            return
+        self._follow()
+        for other in world.machines.values():
+            if other is not machine and other.runs:
+                world.network.carry((machine.name, other.name), other.receive, Connected(self.uid))
+                world.network.carry(
+                    (other.name, machine.name), machine.receive, Connected(other.process.uid)
+                )
+
+    def die(self) -> None:
+        """The process is gone; the machine may live on."""
+        if self.alive:
+            self.machine.world.note(self.machine.name, "agent is gone")
+            self.machine.disturb()
+        self.alive = False
+        self.stalled = False
+        self.state = None
+        self.cut_after = None
+        self._inbox.clear()
+        self._left.clear()
+        self.call_off()
+
+    def replace_member(self, uid: MemberUid, journal: Durable | None) -> None:
+        """Give the machine another identity: a new member, or none yet."""
+        self.die()
+        self.uid = uid
+        self.machine.journal = journal
+
+    def stall(self) -> None:
+        """Stop the process at the instruction it has reached."""
+        if self.alive and not self.stalled:
+            self.stalled = True
+            self.machine.disturb()
+            self.call_off()
+            self.machine.world.note(self.machine.name, "agent stands still")
+
+    def go_on(self) -> None:
+        """Let it go on as if nothing had happened."""
+        if not self.stalled:
+            return
+        self.stalled = False
+        self.machine.disturb()
+        if self.machine.runs:
+            self.machine.world.note(self.machine.name, "agent goes on")
+            self.rearm()
+
+    # --- events --------------------------------------------------------------------------------
+
+    def deliver(self, event: Event) -> None:
+        """Put an event into the mailbox; it is taken at once unless the process stands still."""
+        if not self.alive:
+            return
+        self._inbox.append(event)
+        if not (self._busy or self.stalled) and self.machine.runs:
+            self._drain()
+
+    def rearm(self) -> None:
+        """After standing still: finish the step that was cut, take what waited, set the timer."""
+        if self.alive and not self.stalled:
+            self._tick_at_us = -1
+            self._drain()
+            self._follow()
+
+    def _drain(self) -> None:
+        """The loop of the shell: one event, all of its effects, the next event."""
+        self._busy = True
+        inbox = self._inbox
+        self._perform_left()
+        while inbox and not self.stalled and self.alive:
+            self._step(inbox.popleft())
+        self._busy = False
+        if self.alive and not self.stalled:
+            self._set_timer()
+
+    def _step(self, event: Event) -> None:
+        machine = self.machine
+        before = self.state
+        assert before is not None
+        database = machine.database
+        if database is not None and database.primary and isinstance(event, InSyncProposed):
+            database.grow(event.in_sync)
+        world = machine.world
+        self._before = before
+        state, effects = quorum.step(before, event, machine.now_ms())
+        self.state = state
+        world.coverage.events[type(event)] += 1
+        if state.durable is not before.durable:
+            world.checkers.durable_changed(machine, before.durable, state.durable)
+        if state.holding is not before.holding:
+            world.checkers.holding_changed(machine)
+        if effects:
+            self._left.extend(effects)
+            self._perform_left()
+        if self.alive and state.durable.record is not before.durable.record:
+            self._follow()
+
+    def _follow(self) -> None:
+        """Tell the database whom to follow, and the member what that means, in one breath."""
+        state = self.state
+        if state is None:
+            return
+        holder = state.record.holder
+        name = self.machine.world.names.get(holder.member) if holder is not None else None
+        self.upstream = (name, holder.boot) if holder is not None and name is not None else None
+        if self.machine.is_data_node:
+            self.local_changed()
+
+    def local_changed(self) -> None:
+        """Tell the own member what the rest of the node says."""
+        state = self.state
+        if state is None or self.stalled or state.durable.halted:
+            return
+        machine = self.machine
+        database = machine.database
+        watchdog = 0 if self.watchdog_off else machine.watchdog_ms
+        local = Local(
+            eligible=self.eligible,
+            position=None if database is None else database.position(),
+            watchdog=WatchdogArmed(watchdog) if watchdog else None,
+        )
+        if local != state.local:
+            self._inbox.appendleft(LocalChanged(local))
+            if not self._busy and machine.runs:
+                self._drain()
+
+    def connected(self, member: MemberUid) -> None:
+        """A link came up."""
+        if self.machine.runs:
+            self.deliver(Connected(member))
+
+    def call_off(self) -> None:
+        self.machine.world.timeline.call_off(self._tick)
+        self._tick = None
+        self._tick_at_us = -1
+
+    def _set_timer(self) -> None:
+        state = self.state
+        assert state is not None
+        machine = self.machine
+        wake_ms = quorum.wake_at_ms(state)
+        world = machine.world
+        now_us = world.timeline.now_us
+        if state.holding is not None:
+            look_ms = machine.clock.now_ms(now_us) + state.record.config.timing.tick_ms
+            if wake_ms is None or look_ms < wake_ms:
+                wake_ms = look_ms
+        elif wake_ms is None:
+            self.call_off()
+            return
+        due_us = machine.clock.when_us(wake_ms)
+        if self._tick is not None:
+            if self._tick_at_us == due_us and self._tick[2] is not None:
+                return
+            self._tick[2] = None
+        self._tick_at_us = due_us
+        late_us = 0 if state.holding is not None else world.late_us()
+        self._tick = world.timeline.at(max(due_us, now_us + 1) + late_us, self._look)
+
+    def _look(self) -> None:
+        self._tick = None
+        self._tick_at_us = -1
+        self.deliver(quorum.Tick())
+
+    # --- effects -------------------------------------------------------------------------------
+
+    def _perform_left(self) -> None:
+        """Perform what the last step wants, unless chance ends it half-way."""
+        left = self._left
+        performs = self._perform
+        counts = self.machine.world.coverage.effects
+        while left:
+            if self.cut_after is not None:
+                if self.cut_after <= 0:
+                    self._cut()
+                    return
+                self.cut_after -= 1
+            effect = left.popleft()
+            counts[type(effect)] += 1
+            performs[type(effect)](effect)
+            if not self.alive:
+                return
+
+    def _cut(self) -> None:
+        """Die or stall here, between two effects."""
+        self.cut_after = None
+        machine = self.machine
+        world = machine.world
+        left = ", ".join(type(effect).__name__ for effect in self._left)
+        if self.cut_for_ms == 0:
+            world.note(machine.name, f"agent dies before {left}")
+            world.coverage.count("cut", "died")
+            self.die()
+            world.timeline.after(world.between(50_000, 1_500_000), self.start)
+            return
+        world.note(machine.name, f"agent stalls before {left}")
+        world.coverage.count("cut", "stalled")
+        self.stall()
+        world.timeline.after(self.cut_for_ms * 1000, self.go_on)
+
+    def _persist(self, effect: Persist) -> None:
+        machine = self.machine
+        if machine.disk_full:
+            machine.world.coverage.count("journal", "refused")
+            machine.world.note(machine.name, "disk full: the agent gives up")
+            self.die()
+            machine.world.timeline.after(500_000, self.start)
+            return
+        machine.journal = effect.durable
+
+    def _send(self, effect: Send) -> None:
+        envelope = effect.envelope
+        world = self.machine.world
+        world.checkers.sent(self.machine, envelope)
+        message = Received(envelope)
+        for target in world.places.get(envelope.to, ()):
+            if target is not self.machine:
+                world.network.carry((self.machine.name, target.name), target.receive, message)
+
+    def _lease_won(self, effect: LeaseWon) -> None:
+        self.machine.world.note(self.machine.name, f"wins term {effect.term}")
+        before = self._before
+        assert before is not None
+        asked = before.candidacy
+        consented = asked is not None and asked.ask.consent is not None
+        self.machine.world.checkers.won(self.machine, effect.term, consented=consented)
+        self._won_over = before.record
+        self.machine.set_deadline(effect.term, effect.until_ms)
+
+    def _lease_extended(self, effect: LeaseExtended) -> None:
+        self.machine.set_deadline(effect.term, effect.until_ms)
+
+    def _record_committed(self, effect: RecordCommitted) -> None:
+        machine = self.machine
+        world = machine.world
+        record = effect.record
+        if world.tracing:
+            world.note(machine.name, f"record {record.version} is committed")
+        world.checkers.committed(machine, record)
+        if self.watchdog_off and record.watchdog is None:
+            machine.watchdog_ms = 0
+        if machine.database is not None:
+            machine.database.committed()
+        if effect.first:
+            self._seek_proofs()
+        if machine.service is not None:
+            machine.service.consider()
+
+    def _seek_proofs(self) -> None:
+        """What the agent itself can see: its own earlier run in this boot, an armed watchdog."""
+        machine = self.machine
+        state = self.state
+        assert state is not None
+        for suspect in state.record.suspects:
+            if (suspect.member, suspect.boot) == (state.me, state.boot):
+                self._later(0, suspect, Proof.OBSERVED)
+        replaced = self._won_over
+        if replaced is None or replaced.holder is None:
+            return
+        wait_ms = watchdog_wait_ms(replaced)
+        held = state.holding
+        if wait_ms is not None and held is not None:
+            holder = replaced.holder
+            suspect = Suspect(holder.member, holder.boot, replaced.version.term)
+            self._later(held.won_at_ms + wait_ms - machine.now_ms(), suspect, Proof.WATCHDOG)
+
+    def _later(self, wait_ms: int, suspect: Suspect, proof: Proof) -> None:
+        machine = self.machine
+        due_us = machine.clock.when_us(machine.now_ms() + wait_ms)
+        event = ProofHeld(suspect, proof)
+        machine.world.timeline.at(due_us + 1, self._prove, self.run, event)
+
+    def _prove(self, run: RunId, event: ProofHeld) -> None:
+        if run == self.run:
+            self.deliver(event)
+
+    def _emergency_stop(self, effect: EmergencyStop) -> None:
+        machine = self.machine
+        world = machine.world
+        world.note(machine.name, f"emergency stop of term {effect.term}: {effect.message}")
+        world.coverage.count("loss", effect.loss.value)
+        world.checkers.lost(machine, effect)
+        machine.drop_deadline()
+        if machine.service is not None:
+            machine.service.kill(self.run)
+
+    def _stop_for_release(self, effect: StopForRelease) -> None:
+        machine = self.machine
+        machine.world.note(machine.name, f"stops for a release of term {effect.term}")
+        if machine.service is not None:
+            machine.service.stop_in_order(self.run)
+
+    def _released(self, effect: Released) -> None:
+        machine = self.machine
+        machine.world.note(machine.name, f"releases term {effect.term}")
+        machine.drop_deadline()
+        machine.world.checkers.released(machine, effect.term)
+
+    def _proof_found(self, effect: ProofFound) -> None:
+        machine = self.machine
+        world = machine.world
+        suspect, proof = effect.suspect, effect.proof
+        world.coverage.count("proof", proof.value)
+        world.note(machine.name, f"{world.names.get(suspect.member)} is proven stopped: {proof.value}")
+        if machine.service is not None:
+            machine.service.consider()
+
+    def _standing(self, effect: Standing) -> None:
+        if not effect.pre:
+            self.machine.world.checkers.stands(self.uid, effect.term)
+        self.machine.world.coverage.count("standing", "pre-vote" if effect.pre else "vote")
+        self.machine.world.note(
+            self.machine.name, f"stands for term {effect.term}" + (" (pre-vote)" if effect.pre else "")
+        )
+
+    def _gave_up(self, effect: GaveUp) -> None:
+        reasons = ", ".join(reason.value for reason in effect.reasons)
+        self.machine.world.note(self.machine.name, f"gives term {effect.term} up {reasons}")
+
+    def _halted(self, effect: Halted) -> None:
+        self.machine.world.note(self.machine.name, f"takes no part any more: {effect.message}")
+        self.machine.world.coverage.count("halted", "halted")
+
+    def _declined(self, effect: Declined) -> None:
+        self.machine.world.coverage.count("declined", effect.problem.split(",")[0][:40])
