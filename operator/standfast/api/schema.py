@@ -91,7 +91,8 @@ class _Writer:
         if unknown:
             raise SchemaError(f"{path}: the generator does not know {', '.join(unknown)}")
         found = {key: node[key] for key in ("type", *_COPIED) if key in node}
-        found["description"] = _description(node, path)
+        if said := _description(node, path):
+            found["description"] = said
         if "const" in node:
             found["enum"] = [node["const"]]
         if VALIDATIONS in node:
@@ -110,7 +111,7 @@ class _Writer:
             case other:
                 raise SchemaError(f"{path}: type {other!r} is not structural")
         self._default(found)
-        return {key: found[key] for key in _ORDER if found.get(key) not in (None, "")}
+        return {key: found[key] for key in _ORDER if key in found}
 
     def _default(self, found: Json) -> None:
         """Keep of a default what the defaults of its own properties do not say already."""
