@@ -82,9 +82,9 @@ def watchdog_wait_ms(record: Record) -> int | None:
 
 
 def known_proof(state: State, suspect: Suspect) -> Proof | None:
-    """The proof that this member has against a suspect by itself."""
+    """The proof that this member has against a suspect: a full one if there is any."""
     held = state.proofs.get(suspect)
-    if held is not None:
+    if held in FULL:
         return held
     release = state.releases.get(suspect.member)
     if (
@@ -98,7 +98,7 @@ def known_proof(state: State, suspect: Suspect) -> Proof | None:
         return Proof.POWERED_OFF
     if suspect.member == state.me and suspect.boot != state.boot:
         return Proof.REBOOTED
-    return None
+    return held
 
 
 def default_need(mode: DataMode, *, exclusive: bool) -> Need:

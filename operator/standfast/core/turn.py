@@ -19,6 +19,7 @@ from standfast.core.events import (
 )
 from standfast.core.ids import MemberUid
 from standfast.core.messages import Body, Envelope, Fenced
+from standfast.core.proof import FULL
 from standfast.core.record import Config, MemberKind, Proof, Record, Suspect
 from standfast.core.state import Durable, Holding, State
 
@@ -123,7 +124,9 @@ class Turn:
         self.emit(Halted(message))
 
     def prove(self, suspect: Suspect, proof: Proof) -> None:
-        if self.state.proofs.get(suspect) is not None:
+        """Keep the first proof, and the first full one above a lesser one."""
+        known = self.state.proofs.get(suspect)
+        if known in FULL or (known is not None and proof not in FULL):
             return
         self.state = replace(self.state, proofs={**self.state.proofs, suspect: proof})
         self.emit(ProofFound(suspect, proof))
