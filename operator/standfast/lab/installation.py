@@ -46,6 +46,8 @@ class Wanted:
         kubernetes: With a control plane.
         vcenter: With a vCenter.
         agent: With the agent installed in every VM.
+        index: The address range it must have, 0 for 10.77.0.0/16, which `examples/` use; any free
+            one when it is None.
     """
 
     vms: int = 2
@@ -53,6 +55,7 @@ class Wanted:
     kubernetes: bool = True
     vcenter: bool = True
     agent: bool = True
+    index: int | None = None
 
 
 async def up(paths: LabPaths, wanted: Wanted, progress: Progress = silent) -> LabState:
@@ -71,7 +74,7 @@ async def up(paths: LabPaths, wanted: Wanted, progress: Progress = silent) -> La
             _require_same_sizes(lab, wanted)
         if lab is None or not lab.complete:
             await _remove(paths)
-        lab = lab or state.register(paths, wanted.vms, wanted.networks)
+        lab = lab or state.register(paths, wanted.vms, wanted.networks, wanted.index)
         state.store(paths, lab)
         lab = await _converge(paths, lab, wanted, progress)
         lab = msgspec.structs.replace(lab, complete=True)

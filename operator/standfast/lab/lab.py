@@ -220,6 +220,20 @@ class Lab:
         if self.state.vcenter is not None:
             self.start_vcenter()
 
+    def pods(self, word: str) -> list[str]:
+        """The pods whose name has this word between its dashes: a witness's, the operator's."""
+        owners = {owner for port, owner in self.net.ports().items() if port.startswith("pod-")}
+        return sorted(owner for owner in owners if f"-{word}-" in f"-{owner}-")
+
+    def cut_witness(self, name: str) -> None:
+        """Cuts a managed witness off from everybody, until `net.heal`.
+
+        Raises:
+            UserError: No pod of that witness is plugged in.
+        """
+        for pod in self.pods(name) or [name]:
+            self.net.cut(pod)
+
     def order_vcenter(self, give: Callable[[Control], Awaitable[None]]) -> None:
         """Gives vCenter one order: `lab.order_vcenter(lambda it: it.lose_host("esx-1.lab"))`."""
 

@@ -152,18 +152,22 @@ class Machine:
     async def _boot(self) -> None:
         if self._clearing is not None:
             await self._clearing
+        began_ns = _now_ns()
         await asyncio.to_thread(self.vm.boot, self._around.layer())
         self.since_ns = _now_ns()
         self._attach()
-        log.info("VM switched on", extra={"vm": self.vm.name})
+        took_ms = (self.since_ns - began_ns) // 1_000_000
+        log.info("VM switched on", extra={"vm": self.vm.name, "took_ms": took_ms})
 
     async def _cut_power(self) -> None:
         self._detach()
+        began_ns = _now_ns()
         silent_ns = await asyncio.to_thread(self.vm.cut_power)
         self._note(Event.SILENT, at_ns=silent_ns)
         self.since_ns = 0
         self._clearing = self._start(asyncio.to_thread(self.vm.clear))
-        log.info("VM switched off", extra={"vm": self.vm.name})
+        took_ms = (_now_ns() - began_ns) // 1_000_000
+        log.info("VM switched off", extra={"vm": self.vm.name, "took_ms": took_ms})
 
     async def _resume(self) -> None:
         self._note(Event.THAWED)

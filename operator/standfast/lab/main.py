@@ -94,6 +94,16 @@ def enroll(name: str, vm: str, file: BinaryIO) -> None:
     Lab.open(name).vm(vm).enroll(file.read())
 
 
+@cli.command()
+@click.option("--name", default="demo", show_default=True, help="The lab to use.")
+@click.option("--keep", is_flag=True, help="Leave the lab up, to try things by hand.")
+def demo(name: str, keep: bool) -> None:
+    """Tell the main job step by step, on real parts, with measured times."""
+    from standfast.lab import demo as story
+
+    story.tell(name, screen.console, keep=keep)
+
+
 def look(lab: Lab) -> Status:
     """What a lab is doing."""
     alive = {each: program.running(lab.paths, each) is not None for each in PROGRAMS}

@@ -27,7 +27,7 @@ import msgspec
 from aiohttp import web
 
 from standfast.errors import RefusedError, StandfastError, UserError
-from standfast.lab import layer, state
+from standfast.lab import layer, logs, state
 from standfast.lab.cgroups import lab_cgroup
 from standfast.lab.machine import Machine, Surroundings
 from standfast.lab.network import Switch
@@ -205,7 +205,7 @@ def main() -> int:
     parser.add_argument("--lab", required=True, help="the lab's name")
     parser.add_argument("--base", type=Path, help="the directory of all labs")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure()
     try:
         asyncio.run(serve(LabPaths.named(options.lab, options.base)))
     except StandfastError as error:

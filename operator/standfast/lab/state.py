@@ -156,14 +156,22 @@ def store(paths: LabPaths, state: LabState) -> None:
     write(paths.state_file, msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
 
 
-def register(paths: LabPaths, vms: int, networks: int) -> LabState:
+def register(
+    paths: LabPaths, vms: int, networks: int, wanted_index: int | None = None
+) -> LabState:
     """Writes the state of a new lab, under an index that no other lab of this machine has.
+
+    Args:
+        paths: The lab.
+        vms: How many VMs.
+        networks: How many networks.
+        wanted_index: The only index that will do; any free one when it is None.
 
     Raises:
         UserError: These sizes cannot be made, or no address range is free.
     """
     with _registry(paths.root.parent):
-        index = _free_index(paths)
+        index = _free_index(paths, wanted_index)
         plan = Addressing(paths.name, index, networks, vm_names(vms))
         state = LabState(
             name=paths.name,
@@ -193,19 +201,26 @@ def names(base: Path) -> list[str]:
     return sorted(file.parent.name for file in base.glob("*/state.json"))
 
 
-def _free_index(paths: LabPaths) -> int:
+def _free_index(paths: LabPaths, wanted: int | None) -> int:
     base = paths.root.parent
     taken = {
-        state.index
+        state.index: name
         for name in names(base)
         if name != paths.name and (state := load(LabPaths(name, base / name)))
     }
     routed = _routed()
-    for index in range(LABS_MAX):
+    for index in range(LABS_MAX) if wanted is None else [wanted]:
         plan = Addressing(paths.name, index, 1, ("vm-a",))
         range_ = ipaddress.ip_network(plan.cidr)
         if index not in taken and not any(range_.overlaps(network) for network in routed):
             return index
+    if wanted is not None:
+        cidr = Addressing(paths.name, wanted, 1, ("vm-a",)).cidr
+        why = f"lab {taken[wanted]} has them" if wanted in taken else "a route leads there"
+        raise UserError(
+            f"lab {paths.name} needs the addresses {cidr}, which are not free: {why}",
+            remedy=f"standfast-lab down --name {taken.get(wanted, 'NAME')}",
+        )
     raise UserError(
         f"none of the {LABS_MAX} address ranges from {Addressing('a', 0, 1, ('b',)).cidr} is free:"
         f" this machine has {len(taken)} labs and routes into the others",
