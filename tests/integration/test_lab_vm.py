@@ -127,6 +127,25 @@ def test_the_host_is_not_touched_by_what_a_vm_writes(lab: Lab) -> None:
     assert not Path("/usr/local/written-by-a-vm").exists()
 
 
+@pytest.mark.parametrize("way", [[], ["systemd-run", "--wait", "--pipe", "--quiet"]])
+def test_no_program_in_a_vm_may_set_the_clock_or_change_the_kernel(
+    lab: Lab, way: list[str]
+) -> None:
+    """Both are this machine's. The rights are looked at, not tried."""
+    shown = lab.vm("vm-a").exec([*way, "grep", "-E", "Cap(Eff|Bnd)", "/proc/self/status"])
+    rights = [int(line.split()[1], 16) for line in shown.splitlines()]
+    assert len(rights) == 2
+    for number in (16, 17, 25):  # SYS_MODULE, SYS_RAWIO, SYS_TIME
+        assert not any(right >> number & 1 for right in rights)
+
+
+def test_only_the_settings_of_its_network_are_a_vms_own(lab: Lab) -> None:
+    vm = lab.vm("vm-a")
+    vm.exec(["sysctl", "-w", "net.ipv4.conf.all.arp_notify=1"])
+    same = Path("/proc/sys/vm/swappiness").read_text().strip()
+    assert vm.machine.run(["sysctl", "-w", f"vm.swappiness={same}"]).returncode != 0
+
+
 def test_the_agents_environment_runs_on_the_vms_own_interpreter(lab: Lab) -> None:
     say = "import sys, standfast, aiohttp, cryptography; print(sys.executable, standfast.__file__)"
     said = lab.vm("vm-a").exec(["/opt/standfast/bin/python", "-c", say])

@@ -2,9 +2,9 @@
 # Turns a set of fresh namespaces into a machine and becomes its systemd. First process of a VM,
 # started by `vm.py` in new mount, PID, UTS, IPC, network and cgroup namespaces.
 #
-# vminit.sh ROOT LAYER DISK HOSTNAME PRODUCT_UUID
+# vminit.sh ROOT LAYER DISK HOSTNAME PRODUCT_UUID BOUNDING_SET
 set -eu
-root=$1 layer=$2 disk=$3 name=$4 product=$5
+root=$1 layer=$2 disk=$3 name=$4 product=$5 without=$6
 
 mount --make-rprivate /
 mount -t overlay overlay -o "lowerdir=$layer:/,upperdir=$disk/upper,workdir=$disk/work" "$root"
@@ -21,6 +21,12 @@ for node in null,3 zero,5 full,7 random,8 urandom,9; do
     mknod -m 666 "dev/${node%,*}" c 1 "${node#*,}"
 done
 mknod -m 666 dev/tty c 5 0
+
+# The kernel is the machine's outside: of its settings only those of the network are the VM's own.
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount --bind proc/sys/net proc/sys/net
+mount -o remount,bind,rw proc/sys/net
 
 # A new boot id at every boot, as a kernel would draw one.
 cat proc/sys/kernel/random/uuid > run/boot_id
@@ -42,6 +48,6 @@ pivot_root . run/old
 umount -l /run/old
 rmdir /run/old
 exec env -i container=lab PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    setpriv --bounding-set=-sys_module,-sys_rawio,-sys_time \
+    setpriv "$without" \
     /lib/systemd/systemd --system --unit=multi-user.target --log-target=journal --show-status=0 \
     </dev/null
