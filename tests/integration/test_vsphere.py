@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from vcenter_parts import VM_A, VM_B, VcenterLab, vcenter_lab
 
 from standfast.adapters.linux.clock import BootClock
 from standfast.adapters.vsphere.access import Access
@@ -15,6 +14,7 @@ from standfast.errors import StandfastError, TransientError, UserError
 from standfast.lab.ca import Authority, Subject
 from standfast.lab.paths import VmSpec
 from standfast.ports.hypervisor import Inventory, NotProvenError
+from tests.integration.vcenter_parts import VM_A, VM_B, VcenterLab, vcenter_lab
 
 pytestmark = pytest.mark.lab
 

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from lab_parts import lab_paths
 
 from standfast.adapters.vsphere.access import Access
 from standfast.lab import vcenter
 from standfast.lab.paths import LabPaths, VmSpec
 from standfast.lab.vcenter import VcenterInfo
+from tests.integration.lab_parts import lab_paths
 
 VM_A = VmSpec(
     "vm-a",

@@ -1,0 +1,82 @@
+"""A Kubernetes API server for tests of the operator: the lab's, with the CRDs of this tree."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from standfast.adapters.kube.client import KubeClient, NotFoundError
+from standfast.adapters.kube.endpoint import Endpoint, of_kubeconfig
+from standfast.adapters.kube.paths import Collection
+from standfast.adapters.linux.clock import BootClock
+from standfast.lab import kube
+from standfast.lab.paths import LabPaths
+from tests.integration.lab_parts import lab_paths
+
+ROOT = Path(__file__).resolve().parents[2]
+CRDS = Collection(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions"
+)
+NAMESPACES = Collection("v1", "Namespace", "namespaces")
+
+
+@dataclass
+class KubeLab:
+    paths: LabPaths
+    kubeconfig: Path
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return of_kubeconfig(self.kubeconfig)
+
+    def client(self) -> KubeClient:
+        return KubeClient(self.endpoint, BootClock())
+
+    def stop(self) -> None:
+        asyncio.run(kube.down(self.paths))
+
+    def start(self) -> None:
+        asyncio.run(kube.up(self.paths, "127.0.0.1"))
+
+
+@contextmanager
+def kube_lab(name: str) -> Iterator[KubeLab]:
+    """Run an API server with our kinds and a namespace `databases`."""
+    with lab_paths(name) as paths:
+        paths.root.mkdir()
+        info = asyncio.run(kube.up(paths, "127.0.0.1"))
+        lab = KubeLab(paths, info.kubeconfig)
+        try:
+            asyncio.run(_furnish(lab))
+            yield lab
+        finally:
+            lab.stop()
+
+
+async def _furnish(lab: KubeLab) -> None:
+    client = lab.client()
+    try:
+        names = []
+        for path in sorted((ROOT / "crds").glob("*.yaml")):
+            for document in yaml.safe_load_all(path.read_text()):
+                names.append(document["metadata"]["name"])
+                await client.apply(CRDS, "", names[-1], document)
+        await client.apply(NAMESPACES, "", "databases", {})
+        async with asyncio.timeout(20):
+            for name in names:
+                while not await _established(client, name):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+    finally:
+        await client.close()
+
+
+async def _established(client: KubeClient, name: str) -> bool:
+    try:
+        crd = await client.get(CRDS, "", name)
+    except NotFoundError:
+        return False
+    conditions = crd.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
