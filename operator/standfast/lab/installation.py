@@ -18,12 +18,23 @@ from pathlib import Path
 import msgspec
 
 from standfast.errors import UserError
-from standfast.lab import agents, kube, layer, prerequisites, program, state, tools, vcenter
+from standfast.lab import (
+    agents,
+    kube,
+    layer,
+    pods,
+    prerequisites,
+    program,
+    state,
+    tools,
+    vcenter,
+)
 from standfast.lab.cgroups import lab_cgroup
 from standfast.lab.commands import NETNS_DIR, run
 from standfast.lab.network import Switch, delete_ports
 from standfast.lab.orders import Hypervisor
 from standfast.lab.paths import LabPaths
+from standfast.lab.pods import Attachment
 from standfast.lab.power import rules_file, virtual_machines
 from standfast.lab.program import Program
 from standfast.lab.state import LabState, VCenterState
@@ -31,7 +42,7 @@ from standfast.lab.tools import Progress, silent
 from standfast.lab.vm import Power
 
 HYPERVISOR = "hypervisor"
-PROGRAMS = (HYPERVISOR, vcenter.NAME, *kube.PROGRAMS)
+PROGRAMS = (HYPERVISOR, vcenter.NAME, *kube.PROGRAMS, pods.NAME)
 READY_S = 20.0
 CARRIED_VARIABLES = ("HOME", "LANG", "PATH", "UV")
 
@@ -147,8 +158,10 @@ async def _start_hypervisor(paths: LabPaths) -> None:
 async def start_kubernetes(
     paths: LabPaths, lab: LabState, progress: Progress = silent
 ) -> LabState:
-    """Starts the control plane, and returns the lab with what is to be known about it."""
+    """Starts the control plane and the pod runner; returns the lab with what is known of them."""
     info = await kube.up(paths, lab.control.address, progress=progress)
+    attachment = Attachment(lab.addressing, str(rules_file(paths)))
+    await pods.up(paths, info, Path(sys.executable).parent, attachment)
     programs = await tools.provide(progress)
     return msgspec.structs.replace(
         lab,
@@ -174,6 +187,7 @@ async def start_vcenter(paths: LabPaths, lab: LabState, progress: Progress = sil
 async def _remove(paths: LabPaths) -> None:
     """Ends and removes everything of a lab but its directory."""
     await vcenter.down(paths)
+    await pods.down(paths)
     await kube.down(paths)
     await program.stop(paths, HYPERVISOR)
     group = lab_cgroup(paths.name)

@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Self
 
 from standfast.errors import TransientError
-from standfast.lab import agents, installation, kube, observe, power, state, vcenter
+from standfast.lab import (
+    agents,
+    installation,
+    kube,
+    observe,
+    operators,
+    power,
+    state,
+    vcenter,
+)
 from standfast.lab.commands import enter_network
 from standfast.lab.installation import Wanted
 from standfast.lab.network import Switch
@@ -212,6 +221,18 @@ class Lab:
     def start_vcenter(self) -> None:
         """Starts vCenter again; it shows what runs now."""
         asyncio.run(installation.start_vcenter(self.paths, self.state))
+
+    def kill_operator(self) -> None:
+        """Kills all replicas of the operator; they are restarted, as a kubelet would."""
+        operators.kill(self.paths)
+
+    def stop_operator(self) -> None:
+        """Scales the operator to nothing."""
+        operators.stop(self.state)
+
+    def start_operator(self, replicas: int = 2) -> None:
+        """Scales the operator up again."""
+        operators.start(self.state, replicas)
 
     def start_control(self) -> None:
         """Starts what does not run of the control side that this lab has."""

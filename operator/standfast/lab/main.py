@@ -18,7 +18,7 @@ from standfast.lab.lab import Lab
 from standfast.lab.paths import LabPaths
 from standfast.lab.screen import Status
 from standfast.lab.verbs import lab_name, verbatim
-from standfast.lab.verbs_control import kube_verbs, vcenter_verbs
+from standfast.lab.verbs_control import kube_verbs, operator_verbs, vcenter_verbs
 from standfast.lab.verbs_net import net_verbs
 from standfast.lab.verbs_probe import probe_verbs
 from standfast.lab.verbs_vm import vm_verbs
@@ -116,7 +116,7 @@ def look(lab: Lab) -> Status:
     )
 
 
-for verbs in (vm_verbs, net_verbs, vcenter_verbs, kube_verbs, probe_verbs):
+for verbs in (vm_verbs, net_verbs, vcenter_verbs, kube_verbs, operator_verbs, probe_verbs):
     cli.add_command(verbs)
 
 

@@ -1,4 +1,4 @@
-"""`standfast-lab vcenter …` and `standfast-lab kube …`: outages of the control side."""
+"""`standfast-lab vcenter …`, `kube …` and `operator …`: outages of the control side."""
 
 import click
 
@@ -68,3 +68,30 @@ def stop_kube(name: str) -> None:
 def start_kube(name: str) -> None:
     """Start the control plane again, with all it knew."""
     Lab.open(name).start_kubernetes()
+
+
+@click.group("operator")
+def operator_verbs() -> None:
+    """Stop, start or kill the installed operator."""
+
+
+@operator_verbs.command("stop")
+@lab_name
+def stop_operator(name: str) -> None:
+    """Scale it to nothing."""
+    Lab.open(name).stop_operator()
+
+
+@operator_verbs.command("start")
+@lab_name
+@click.option("--replicas", type=int, default=2, show_default=True)
+def start_operator(name: str, replicas: int) -> None:
+    """Scale it up again."""
+    Lab.open(name).start_operator(replicas)
+
+
+@operator_verbs.command("kill")
+@lab_name
+def kill_operator(name: str) -> None:
+    """Kill its processes; they are restarted."""
+    Lab.open(name).kill_operator()
