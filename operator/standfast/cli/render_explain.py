@@ -68,7 +68,8 @@ def _who(cluster: HACluster) -> Text:
     if status.active is None:
         line = Text.assemble((name, "name"), " is served by nobody.", style="")
     else:
-        line = Text.assemble((name, "name"), f" is served by {status.active}, term {status.term}.")
+        term = "" if status.term is None else f", term {status.term}"
+        line = Text.assemble((name, "name"), f" is served by {status.active}{term}.")
     if cluster.spec.paused:
         line.append(" It is paused: the operator watches and does not act.")
     return line

@@ -51,7 +51,8 @@ def moves(
 
 def history_table(history: Sequence[Moved]) -> RenderableType:
     """Return one line for each move."""
-    table = text.columns("WHEN", "WHAT", "FROM", "TO", "TOOK", "OUTCOME", "NAME")
+    titles = ("WHEN", "WHAT", "FROM", "TO", "TOOK", "OUTCOME", "NAME")
+    table = text.columns(*titles, folding=frozenset({"OUTCOME", "NAME"}))
     for moved in history:
         table.add_row(
             text.moment(moved.at),

@@ -82,11 +82,11 @@ def _truth(status: HAClusterStatus, kind: ConditionType) -> str | None:
 def _headline(cluster: HACluster) -> Text:
     status = cluster.status
     namespace, name = cluster.key
-    line = Text.assemble((name, "name"), (f" in {namespace}", "quiet"), "   ")
+    line = Text.assemble((name, "name"), (f" in {namespace}", "quiet"))
     if status.active:
-        line.append_text(Text.assemble("active: ", (status.active, "good")))
-    else:
-        line.append("nobody is active", style="bad")
+        line.append_text(Text.assemble("   active: ", (status.active, "good")))
+    elif status.observed_generation >= 0:
+        line.append("   nobody is active", style="bad")
     if status.term is not None:
         line.append(f"   term {status.term}")
     line.append(f"   data: {cluster.spec.data.value}")
@@ -102,7 +102,7 @@ def _not_looked_at(cluster: HACluster) -> Text:
 
 
 def _conditions(status: HAClusterStatus, now: datetime) -> Table:
-    table = text.columns("CONDITION", "STATUS", "SINCE", "WHY")
+    table = text.columns("CONDITION", "STATUS", "SINCE", "WHY", folding=frozenset({"WHY"}))
     for held in status.conditions:
         shown = text.word(held.status.value)
         if held.type in _BAD_WHEN_TRUE:
@@ -206,7 +206,10 @@ def _facts(status: HAClusterStatus, now: datetime) -> list[RenderableType]:
             f"{text.age(moved.time, now)} ago by {kind}, {route}, in {text.length(moved.took_ms)}",
         )
     if status.decision:
-        grid.add_row(Text("Now", style="head"), status.decision.message or status.decision.reason)
+        decision = status.decision
+        grid.add_row(Text("Now", style="head"), decision.message or decision.reason)
+        if decision.remedy:
+            grid.add_row("", f"fix: {decision.remedy}")
     return [grid, ""] if grid.row_count else []
 
 

@@ -34,8 +34,9 @@ def progress(switchover: Switchover) -> RenderableType:
     reached = _ORDER.index(phase) if phase in _ORDER else len(_ORDER)
     lines: list[RenderableType] = []
     for at, each in enumerate(_ORDER):
+        done = at < reached if phase in _ORDER else took.get(each.value) is not None
         said = f"{each.value:<10} {_MEANING[each]}"
-        if at < reached or phase is SwitchoverPhase.COMPLETED:
+        if done or phase is SwitchoverPhase.COMPLETED:
             length = took.get(each.value)
             after = f"  {text.length(length)}" if length is not None else ""
             lines.append(Text(f"✓ {said}{after}", style="good"))

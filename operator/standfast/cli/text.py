@@ -76,11 +76,16 @@ def claim(truth: str) -> Text:
     return word({"True": "yes", "False": "no"}.get(truth, "unknown"))
 
 
-def columns(*titles: str) -> Table:
-    """Return an empty table as kubectl would print it."""
+def columns(*titles: str, folding: frozenset[str] = frozenset()) -> Table:
+    """Return an empty table as kubectl would print it.
+
+    Args:
+        titles: Of the columns.
+        folding: Those whose text goes on in the next line when the screen is narrow.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="head", pad_edge=False)
     for title in titles:
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title not in folding)
     return table
 
 

@@ -163,7 +163,7 @@ TROUBLED = CLUSTER.model_copy(
         "decision": Decision(
             reason="NoStandby",
             message="vm-b is off and the witness is silent.",
-            remedy="standfast-lab vm vm-b on",
+            remedy="switch vm-b on",
         ),
         "conditions": (
             *conditions(
@@ -182,7 +182,7 @@ TROUBLED = CLUSTER.model_copy(
                 False,
                 reason="NoStandby",
                 message="If vm-a died now, nobody would serve.",
-                remedy="kubectl standfast explain web",
+                remedy="switch vm-b on",
                 generation=1,
                 now=AT,
             )[0],
