@@ -107,15 +107,13 @@ async def _converge(
     switch = Switch(lab.addressing, rules_file(paths))
     progress("Making the switch", 0)
     await asyncio.to_thread(switch.create)
-    progress("Building the agent", 0)
-    boot_layer = await asyncio.to_thread(layer.prepare, paths)
-    lab = msgspec.structs.replace(lab, agent=boot_layer.name if wanted.agent else "")
-    await _start_hypervisor(paths)
-    progress("Switching the VMs on", 0)
-    await boot_all(paths, lab)
+    machines = _start_machines(paths, lab, progress)
     if wanted.kubernetes:
         progress("Starting Kubernetes", 0)
-        lab = await start_kubernetes(paths, lab, progress)
+        lab, boot_layer = await asyncio.gather(start_kubernetes(paths, lab, progress), machines)
+    else:
+        boot_layer = await machines
+    lab = msgspec.structs.replace(lab, agent=boot_layer.name if wanted.agent else "")
     if wanted.vcenter:
         progress("Starting vCenter", 0)
         lab = await start_vcenter(paths, lab, progress)
@@ -125,6 +123,16 @@ async def _converge(
             *(asyncio.to_thread(agents.install, vm) for vm in virtual_machines(paths, lab))
         )
     return lab
+
+
+async def _start_machines(paths: LabPaths, lab: LabState, progress: Progress) -> Path:
+    """Starts the hypervisor and the VMs, and returns the layer with which they boot."""
+    progress("Building the agent", 0)
+    boot_layer = await asyncio.to_thread(layer.prepare, paths)
+    await _start_hypervisor(paths)
+    progress("Switching the VMs on", 0)
+    await boot_all(paths, lab)
+    return boot_layer
 
 
 async def boot_all(paths: LabPaths, lab: LabState) -> None:
