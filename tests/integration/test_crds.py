@@ -206,6 +206,17 @@ def test_what_must_be_refused_is_refused_with_its_sentence(
     assert refusal.sentence in done.err
 
 
+@pytest.mark.parametrize("field", ["nodes", "witnesses"])
+def test_nothing_is_listed_twice(server: Server, field: str) -> None:
+    cluster = next(each for each in RIGHT if each["kind"] == "HACluster")
+    twice = [*cluster["spec"][field], cluster["spec"][field][0]]
+
+    done = server.apply({**cluster, "spec": {**cluster["spec"], field: twice}}, "--dry-run=server")
+
+    assert done.code != 0
+    assert f"spec.{field}[{len(twice) - 1}]: Duplicate value" in done.err
+
+
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.claim)
 def test_what_must_not_change_does_not(
     server: Server, there: list[Document], change: Refusal

@@ -53,3 +53,10 @@ def test_many_problems_are_counted() -> None:
 
     with pytest.raises(UserError, match="and 2 more"):
         parse(HACluster, wrong)
+
+
+def test_a_witness_listed_twice_is_named() -> None:
+    twice = changed(CLUSTER, lambda spec: spec.update(witnesses=[{"name": "third"}] * 2))
+
+    with pytest.raises(UserError, match=r"spec\.witnesses: name 'third' is listed twice"):
+        parse(HACluster, twice)
