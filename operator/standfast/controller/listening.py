@@ -1,0 +1,133 @@
+"""What every member says of itself, followed by one long poll each.
+
+A `Line` holds the newest status of one member and whether the member is heard *now*: a long poll
+is open, and its connection is alive. A member that vanishes without a word is noticed by TCP
+keepalive within seconds, and by its peers, which are listened to as well, within their own ttl.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from standfast.controller.calling import Caller, Door
+from standfast.errors import StandfastError
+from standfast.ports.clock import Clock
+from standfast.wire.api import STATUS_PATH, MemberStatus
+
+WAIT_S = 30
+ANSWER_S = 10.0
+"""On top of the wait: an answer that is this late will not come."""
+RETRY_S_MIN, RETRY_S_MAX = 0.2, 2.0
+
+
+@dataclass(slots=True)
+class Line:
+    """One member as heard.
+
+    Attributes:
+        status: Newest; kept when the member falls silent, to say what it was.
+        heard: Whether it is heard now.
+        heard_at_ms: When it last answered.
+        problem: Why it is not heard.
+        boots: Boots it was seen in, to the moment each was first known.
+    """
+
+    door: Door
+    status: MemberStatus | None = None
+    heard: bool = False
+    heard_at_ms: int = 0
+    problem: str = ""
+    boots: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def now(self) -> MemberStatus | None:
+        """Its status, unless it is not heard."""
+        return self.status if self.heard else None
+
+
+class Switchboard:
+    """All lines of all clusters.
+
+    Args:
+        caller: Makes the calls.
+        clock: Stamps what is heard.
+    """
+
+    def __init__(self, caller: Caller, clock: Clock) -> None:
+        self._caller = caller
+        self._clock = clock
+        self._lines: dict[tuple[str, str], Line] = {}
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    def line(self, cluster_uid: str, member_uid: str) -> Line | None:
+        return self._lines.get((cluster_uid, member_uid))
+
+    def connect(
+        self, cluster_uid: str, doors: dict[str, Door], on_change: Callable[[], None]
+    ) -> None:
+        """Listen to exactly these members of a cluster.
+
+        Args:
+            cluster_uid: Which cluster.
+            doors: By member uid.
+            on_change: Called when a member says something new, falls silent or is back.
+        """
+        for key in [key for key in self._lines if key[0] == cluster_uid]:
+            door = doors.get(key[1])
+            if door is None or door != self._lines[key].door:
+                self._hang_up(key)
+        for member_uid, door in doors.items():
+            key = (cluster_uid, member_uid)
+            if key not in self._lines:
+                line = self._lines[key] = Line(door)
+                self._tasks[key] = asyncio.create_task(
+                    self._listen(line, on_change), name=f"listen {door.who}"
+                )
+
+    def disconnect(self, cluster_uid: str) -> None:
+        """Listen to nobody of this cluster any more."""
+        for key in [key for key in self._lines if key[0] == cluster_uid]:
+            self._hang_up(key)
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        for key in list(self._lines):
+            self._hang_up(key)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _hang_up(self, key: tuple[str, str]) -> None:
+        del self._lines[key]
+        self._tasks.pop(key).cancel()
+
+    async def _listen(self, line: Line, on_change: Callable[[], None]) -> None:
+        retry_s = RETRY_S_MIN
+        while True:
+            try:
+                status = await self._ask(line)
+            except StandfastError as error:
+                if line.heard or line.problem != error.problem:
+                    line.heard, line.problem = False, error.problem
+                    on_change()
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, RETRY_S_MAX)
+                continue
+            retry_s = RETRY_S_MIN
+            if self._take(line, status):
+                on_change()
+
+    async def _ask(self, line: Line) -> MemberStatus:
+        """The next change, or the present state when it was not heard before."""
+        query = {}
+        if line.heard and line.status is not None:
+            query = {"after": str(line.status.seq), "wait": str(WAIT_S)}
+        total_s = ANSWER_S + (WAIT_S if query else 0)
+        return await self._caller.get(
+            line.door, STATUS_PATH, MemberStatus, query=query, total_s=total_s
+        )
+
+    def _take(self, line: Line, status: MemberStatus) -> bool:
+        before = line.now
+        now_ms = self._clock.now_ms()
+        line.status, line.heard, line.heard_at_ms, line.problem = status, True, now_ms, ""
+        line.boots.setdefault(status.boot_id, now_ms)
+        return before is None or (before.run, before.seq) != (status.run, status.seq)

@@ -1,0 +1,145 @@
+"""Everything that is declared, as last heard from the API server: a dictionary, no cache logic.
+
+Handlers put objects in, passes read them. An object is kept as it came and read into its model
+when a pass asks; one that does not read is kept too, with the sentence that says why.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from typing_extensions import override
+
+from standfast.api.base import KubeObject
+from standfast.api.kinds import Kind
+from standfast.api.parse import parse
+from standfast.errors import UserError
+
+T = TypeVar("T", bound=KubeObject)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """One object.
+
+    Attributes:
+        kind: Its kind's name.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace}/{self.name}"
+
+
+@dataclass(slots=True)
+class Held:
+    """One object as it came.
+
+    Attributes:
+        document: Plain JSON.
+        parsed: Its model once somebody asked; or why it does not read.
+    """
+
+    document: Mapping[str, Any]
+    parsed: KubeObject | UserError | None = None
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.document.get("metadata") or {}
+        return found
+
+    @property
+    def uid(self) -> str:
+        return str(self.metadata.get("uid", ""))
+
+    @property
+    def version(self) -> str:
+        return str(self.metadata.get("resourceVersion", ""))
+
+
+class Store:
+    """All objects of all kinds."""
+
+    def __init__(self) -> None:
+        self._held: dict[Key, Held] = {}
+
+    def put(self, kind: Kind, document: Mapping[str, Any]) -> tuple[Key, bool]:
+        """Take an object.
+
+        Returns:
+            Its key, and whether anything but its status changed: what we wrote ourselves comes
+            back as a change and deserves no pass.
+        """
+        metadata = document.get("metadata") or {}
+        key = Key(kind.name, str(metadata.get("namespace") or ""), str(metadata["name"]))
+        before = self._held.get(key)
+        if before is not None and before.uid == metadata.get("uid"):
+            if _older(str(metadata.get("resourceVersion", "")), before.version):
+                return key, False
+            if before.version == metadata.get("resourceVersion"):
+                return key, False
+        self._held[key] = Held(document)
+        return key, before is None or _declared(before.document) != _declared(document)
+
+    def drop(self, key: Key) -> bool:
+        """Forget an object; False when it was not there."""
+        return self._held.pop(key, None) is not None
+
+    def held(self, key: Key) -> Held | None:
+        return self._held.get(key)
+
+    def get(self, model: type[T], namespace: str, name: str) -> T | None:
+        """The object as its model; none when it is not there or does not read."""
+        held = self._held.get(Key(model.__name__, namespace, name))
+        if held is None:
+            return None
+        found = read_held(model, held)
+        return found if isinstance(found, model) else None
+
+    def all(self, model: type[T], namespace: str | None = None) -> Iterator[T]:
+        """All objects of a kind that read, in the order of their names."""
+        for key in self.keys(model.__name__, namespace):
+            found = read_held(model, self._held[key])
+            if isinstance(found, model):
+                yield found
+
+    def keys(self, kind: str | None = None, namespace: str | None = None) -> list[Key]:
+        """Keys of a kind, sorted."""
+        return sorted(
+            key
+            for key in self._held
+            if (kind is None or key.kind == kind)
+            and (namespace is None or key.namespace == namespace)
+        )
+
+
+def read_held(model: type[T], held: Held) -> T | UserError:
+    """The object as its model, or why it does not read."""
+    if held.parsed is None:
+        try:
+            held.parsed = parse(model, held.document)
+        except UserError as error:
+            held.parsed = error
+    assert isinstance(held.parsed, model | UserError), "a key names one kind"
+    return held.parsed
+
+
+def _declared(document: Mapping[str, Any]) -> tuple[object, ...]:
+    metadata = document.get("metadata") or {}
+    return (
+        document.get("spec"),
+        metadata.get("uid"),
+        metadata.get("generation"),
+        metadata.get("labels"),
+        metadata.get("annotations"),
+        metadata.get("deletionTimestamp"),
+    )
+
+
+def _older(version: str, than: str) -> bool:
+    """Resource versions of one API server are numbers that grow."""
+    return version.isdigit() and than.isdigit() and int(version) < int(than)
