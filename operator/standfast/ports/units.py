@@ -4,7 +4,7 @@ Every coroutine raises `TransientError` when the service manager cannot be reach
 answer within a few seconds.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,10 +74,12 @@ class Units(Protocol):
         """The processes in its control group now, those left by an earlier run included."""
         ...
 
-    async def start(self, unit: str) -> str:
-        """Ask for a start and wait for the end of the job.
+    async def forget_failures(self, unit: str) -> None:
+        """Let the service manager's own limit of starts count from zero."""
+        ...
 
-        Forgets earlier failures first, so that systemd's own limit of starts does not apply.
+    async def start(self, unit: str) -> str:
+        """Ask for a start, before the first `await` that waits, and wait for the job's end.
 
         Returns:
             How the job ended: `done`, or `failed`, `timeout`, `canceled`, `dependency`,
@@ -97,9 +99,10 @@ class Units(Protocol):
         """Send SIGKILL to every process of the unit; fine when there is none."""
         ...
 
-    def follow(self, unit: str) -> AsyncIterator[UnitState]:
-        """The state now, and again at every change, within milliseconds.
+    async def follow(self, unit: str, report: Callable[[UnitState], None]) -> None:
+        """Report the state now, then every change the moment its signal arrives; never returns.
 
-        Ends by raising `TransientError` when the connection is lost.
+        A change that a job made is reported before `start` or `stop` returns the job's end.
+        Raises `TransientError` when the connection is lost.
         """
         ...

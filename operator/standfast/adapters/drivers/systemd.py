@@ -7,6 +7,8 @@ off with them.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from standfast.adapters.drivers.config import SystemdConfig
 from standfast.adapters.drivers.host import DriverHost
@@ -40,6 +42,7 @@ class SystemdDriver:
         self._attempt = 0  # raised by whatever ends an earlier start
         self._is_ours = False  # started or adopted, and not stopped since
         self._is_up = False
+        self._endings = 0  # stops and kills under way
 
     @property
     def name(self) -> str:
@@ -64,57 +67,55 @@ class SystemdDriver:
         in_the_way = obstacle(self._unit, self.name, facts)
         if in_the_way is not None:
             raise in_the_way
-        if attempt != self._attempt:
-            raise TransientError(f"the start of {self._unit} was overtaken by a stop")
+        await self._host.units.forget_failures(self._unit)
+        self._go_on_only_if(attempt)
         self._is_ours = True
+        result = "done"
         if facts.state.active not in _RUNS:
             result = await self._host.units.start(self._unit)
-            facts = await self._host.units.facts(self._unit)
-            if result != "done" or facts.state.active not in _RUNS:
-                raise self._not_started(result, facts)
-        if attempt == self._attempt:
-            self._is_up = True
+            self._go_on_only_if(attempt)
+        self._is_up = True  # a death from here on is a signal, one before is seen by this look
+        facts = await self._host.units.facts(self._unit)
+        self._go_on_only_if(attempt)
+        if result != "done" or facts.state.active not in _RUNS:
+            self._is_up = False
+            raise self._not_started(result, facts)
 
     async def stop(self, budget_ms: int) -> None:
-        self._no_longer_ours()
-        try:
-            async with asyncio.timeout(budget_ms / 1000):
-                if not await self._is_stopped():
-                    await self._host.units.stop(self._unit)
-                await self._until_stopped()
-        except TimeoutError as error:
-            raise await self._not_stopped(budget_ms) from error
+        with self._ending():
+            try:
+                async with asyncio.timeout(budget_ms / 1000):
+                    if not await self._is_stopped():
+                        await self._host.units.stop(self._unit)
+                    await self._until_stopped()
+            except TimeoutError as error:
+                raise await self._not_stopped(budget_ms) from error
 
     async def kill(self) -> None:
-        self._no_longer_ours()
-        is_noted = False
-        while True:
-            try:
-                await self._host.units.ask_stop(self._unit)
-                await self._host.units.kill(self._unit)
-                if await self._is_stopped():
-                    return
-            except TransientError as error:
-                if not is_noted:
-                    fields = {"resource": self.name, "error": error.problem}
-                    self._host.sink.note("UnitStuck", "Unit could not be killed", fields)
+        with self._ending():
+            is_noted = False
+            while not await self._killed(is_noted=is_noted):
                 is_noted = True
-            await asyncio.sleep(LOOK_AGAIN_AFTER_S)
+                await asyncio.sleep(LOOK_AGAIN_AFTER_S)
 
     def extend(self, lease_until_ms: int) -> None:
         """Nothing in the kernel ends with the lease; the guard holds the deadline of the unit."""
 
     async def watch(self, report: Report) -> None:
         is_watched, is_first = True, True
+
+        def look(state: UnitState) -> None:
+            nonlocal is_watched, is_first
+            if not is_watched:
+                is_watched = True
+                report(self._event(Change.WATCHED, f"{self._unit} is followed again"))
+            if not is_first:  # what is here already is for `probe` to say
+                self._judge(state, report)
+            is_first = False
+
         while True:
             try:
-                async for state in self._host.units.follow(self._unit):
-                    if not is_watched:
-                        is_watched = True
-                        report(self._event(Change.WATCHED, f"{self._unit} is followed again"))
-                    if not is_first:
-                        await self._judge(state, report)
-                    is_first = False
+                await self._host.units.follow(self._unit, look)
             except TransientError as error:
                 if is_watched:
                     report(self._event(Change.UNWATCHED, error.problem))
@@ -147,9 +148,31 @@ class SystemdDriver:
     async def close(self) -> None:
         """The connection to systemd is shared and not ours to close."""
 
-    def _no_longer_ours(self) -> None:
+    def _go_on_only_if(self, attempt: int) -> None:
+        if attempt != self._attempt:
+            raise TransientError(f"the start of {self._unit} was overtaken by a stop")
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """From here on it is not ours, and what its signals say meanwhile is our own doing."""
         self._attempt += 1
         self._is_ours = self._is_up = False
+        self._endings += 1
+        try:
+            yield
+        finally:
+            self._endings -= 1
+
+    async def _killed(self, *, is_noted: bool) -> bool:
+        try:
+            await self._host.units.ask_stop(self._unit)
+            await self._host.units.kill(self._unit)
+            return await self._is_stopped()
+        except TransientError as error:
+            if not is_noted:
+                fields = {"resource": self.name, "error": error.problem}
+                self._host.sink.note("UnitStuck", "Unit could not be killed", fields)
+            return False
 
     async def _until_stopped(self) -> None:
         """Processes that outlive their unit end without a signal: look, and look again."""
@@ -164,10 +187,10 @@ class SystemdDriver:
 
     def _not_started(self, result: str, facts: UnitFacts) -> TransientError:
         state = facts.state
+        status = f", exit status {facts.exit_status}" if facts.exit_status else ""
         return TransientError(
             f"{self.name}: {self._unit} did not start: the job ended with {result!r}, the unit is "
-            f"{state.active} ({state.sub}), its result {facts.result!r}, exit status "
-            f"{facts.exit_status}",
+            f"{state.active} ({state.sub}), its result {facts.result!r}{status}",
             remedy=f"journalctl -u {self._unit} -n 50",
         )
 
@@ -184,17 +207,19 @@ class SystemdDriver:
             remedy=f"systemctl status {self._unit}",
         )
 
-    async def _judge(self, state: UnitState, report: Report) -> None:
-        """Tell a change that came by itself from the echo of our own doing."""
-        verdict = _verdict(state)
+    def _judge(self, state: UnitState, report: Report) -> None:
+        """Tell a change that came by itself from the echo of our own doing.
+
+        Signals are judged in the moment they arrive, and systemd tells of a unit's change before
+        it tells of the end of the job that made it: so an echo always comes while `start`, `stop`
+        or `kill` still waits.
+        """
         message = f"{self._unit} became {state.active} ({state.sub})"
-        if self._is_up and verdict is Verdict.DOWN:
+        if self._is_up and _verdict(state) is Verdict.DOWN:
             self._is_up = False
             report(self._event(Change.DIED, message))
-        elif not self._is_ours and state.active in _RUNS:
-            now = await self._host.units.state(self._unit)  # not the late word of an old start
-            if not self._is_ours and now.active in _RUNS:
-                report(self._event(Change.APPEARED, f"{message}, and we did not start it"))
+        elif state.active in _RUNS and not self._is_ours and not self._endings:
+            report(self._event(Change.APPEARED, f"{message}, and we did not start it"))
 
     def _event(self, change: Change, message: str) -> ResourceEvent:
         return ResourceEvent(self.name, change, message, self._host.clock.now_ms())

@@ -1,12 +1,13 @@
 """A service manager in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from standfast.errors import TransientError
 from standfast.ports.units import UnitFacts, UnitProcess, UnitState
 
+_Follower = tuple[str, Callable[[UnitState], None], asyncio.Future[None]]
 _NOT_FOUND = UnitFacts(
     state=UnitState("inactive", "dead"),
     load="not-found",
@@ -50,7 +51,7 @@ class FakeUnits:
     def __init__(self, **units: FakeUnit) -> None:
         self.units = {f"{name}.service": unit for name, unit in units.items()}
         self.is_reachable = True
-        self._followers: list[tuple[str, asyncio.Queue[UnitState | None]]] = []
+        self._followers: list[_Follower] = []
         self._next_pid = 100
         self._stopping: dict[str, asyncio.Event] = {}
 
@@ -66,6 +67,10 @@ class FakeUnits:
         self._reach()
         found = self.units.get(unit)
         return [] if found is None else list(found.processes)
+
+    async def forget_failures(self, unit: str) -> None:
+        del unit
+        self._reach()
 
     async def start(self, unit: str) -> str:
         self._reach()
@@ -104,18 +109,15 @@ class FakeUnits:
         if unit in self.units:
             self._end(unit, "inactive" if unit in self._stopping else "failed")
 
-    async def follow(self, unit: str) -> AsyncIterator[UnitState]:
-        self._reach()
-        changes: asyncio.Queue[UnitState | None] = asyncio.Queue()
-        entry = (unit, changes)
+    async def follow(self, unit: str, report: Callable[[UnitState], None]) -> None:
+        report(await self.state(unit))
+        loss: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (unit, report, loss)
         self._followers.append(entry)
         try:
-            yield await self.state(unit)
-            while (state := await changes.get()) is not None:
-                yield state
+            await loss
         finally:
             self._followers.remove(entry)
-        raise TransientError("systemd does not answer over D-Bus: the connection was closed")
 
     def die(self, unit: str) -> None:
         """Its main process is killed from outside."""
@@ -125,8 +127,10 @@ class FakeUnits:
         self._run(unit)
 
     def lose_connection(self) -> None:
-        for _, changes in self._followers:
-            changes.put_nowait(None)
+        for _, _, loss in self._followers:
+            loss.set_exception(
+                TransientError("systemd does not answer over D-Bus: the connection was closed")
+            )
 
     def _reach(self) -> None:
         if not self.is_reachable:
@@ -153,6 +157,6 @@ class FakeUnits:
         if state == found.facts.state:
             return
         found.facts = replace(found.facts, state=state)
-        for followed, changes in self._followers:
+        for followed, report, _ in list(self._followers):
             if followed == unit:
-                changes.put_nowait(state)
+                report(state)

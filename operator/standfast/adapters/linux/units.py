@@ -7,7 +7,7 @@ long as anybody is waiting for such an answer. Source: org.freedesktop.systemd1(
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import cast
 
 from dbus_fast import Message, unpack_variants
@@ -27,6 +27,7 @@ _UNIT, _SERVICE = f"{SYSTEMD}.Unit", f"{SYSTEMD}.Service"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _NO_SUCH_UNIT = frozenset({f"{SYSTEMD}.NoSuchUnit", f"{SYSTEMD}.NoSuchProcess"})
 _SIGKILL = 9
+_Follower = tuple[Callable[[UnitState], None], asyncio.Future[None]]
 
 
 class SystemdUnits:
@@ -41,7 +42,7 @@ class SystemdUnits:
         self._jobs: dict[str, asyncio.Future[str]] = {}
         self._asking = 0
         self._ended: dict[str, str] = {}
-        self._followers: dict[str, list[asyncio.Queue[UnitState | None]]] = {}
+        self._followers: dict[str, list[_Follower]] = {}
 
     async def state(self, unit: str) -> UnitState:
         general = await self._properties(await self._path(unit), _UNIT)
@@ -75,9 +76,11 @@ class SystemdUnits:
         rows = cast("list[tuple[str, int, str]]", found)
         return [UnitProcess(pid, command) for _, pid, command in rows]
 
-    async def start(self, unit: str) -> str:
+    async def forget_failures(self, unit: str) -> None:
         with contextlib.suppress(BusRefusalError):  # never loaded: nothing to forget
             await self._manager("ResetFailedUnit", "s", unit)
+
+    async def start(self, unit: str) -> str:
         return await self._job("StartUnit", unit)
 
     async def stop(self, unit: str) -> str:
@@ -91,21 +94,21 @@ class SystemdUnits:
         with contextlib.suppress(BusRefusalError):  # no process is an error there
             await self._manager("KillUnit", "ssi", unit, "all", _SIGKILL)
 
-    async def follow(self, unit: str) -> AsyncIterator[UnitState]:
+    async def follow(self, unit: str, report: Callable[[UnitState], None]) -> None:
         path = await self._path(unit)
-        changes: asyncio.Queue[UnitState | None] = asyncio.Queue()
+        loss: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        follower = (report, loss)
         followers = self._followers.setdefault(path, [])
-        followers.append(changes)
         try:
             await self._bus.match(
                 f"type='signal',sender='{SYSTEMD}',interface='{_PROPERTIES}',path='{path}'"
             )
-            yield await self.state(unit)
-            while (state := await changes.get()) is not None:
-                yield state
+            report(await self.state(unit))
+            followers.append(follower)
+            await loss
         finally:
-            followers.remove(changes)
-        raise unreachable("the connection was closed")
+            if follower in followers:
+                followers.remove(follower)
 
     async def close(self) -> None:
         """Drop the connection; the units stay as they are."""
@@ -165,13 +168,14 @@ class SystemdUnits:
             changed = unpack_variants(signal.body[1])
             if "ActiveState" in changed and signal.path in self._followers:
                 state = UnitState(changed["ActiveState"], changed.get("SubState", ""))
-                for follower in self._followers[signal.path]:
-                    follower.put_nowait(state)
+                for report, _ in list(self._followers[signal.path]):
+                    report(state)
 
     def _lost(self) -> None:
         for end in self._jobs.values():
             if not end.done():
                 end.set_exception(unreachable("the connection was closed"))
         for followers in self._followers.values():
-            for follower in followers:
-                follower.put_nowait(None)
+            for _, loss in followers:
+                if not loss.done():
+                    loss.set_exception(unreachable("the connection was closed"))
