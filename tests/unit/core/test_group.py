@@ -193,7 +193,7 @@ def test_before_a_cluster_exists_nothing_is_touched() -> None:
     assert world.said(ev.Drop) == [ev.Drop("db")]
 
 
-# ------------------------------------------------------------------ strays (F12)
+# ------------------------------------------------------------------ strays
 
 
 def test_what_is_started_by_hand_on_a_standby_is_stopped_and_alarmed() -> None:

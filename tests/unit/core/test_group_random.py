@@ -14,6 +14,7 @@ from standfast.core.group_state import Want
 from tests.unit.core.group_world import HOUR_MS, World
 
 NAMES = ("a", "b", "c", "d")
+HANGS = ("start_hangs", "stop_hangs", "stop_fails", "look_hangs", "look_blind", "check_hangs")
 
 
 @st.composite
@@ -53,20 +54,7 @@ acts = st.one_of(
     st.tuples(st.just("appear"), st.sampled_from(NAMES)),
     st.tuples(st.just("unsure"), st.sampled_from(NAMES)),
     st.tuples(
-        st.sampled_from(
-            (
-                "start_hangs",
-                "stop_hangs",
-                "stop_fails",
-                "look_hangs",
-                "look_blind",
-                "check_hangs",
-                "start_fails",
-                "kill_hangs",
-                "kill_lies",
-                "down",
-            )
-        ),
+        st.sampled_from((*HANGS, "start_fails", "kill_hangs", "kill_lies", "down")),
         st.sampled_from(NAMES),
     ),
 )

@@ -1,5 +1,7 @@
 """The graph: what cannot be one group is refused with names, and who stands on whom is known."""
 
+from itertools import pairwise
+
 from standfast.core.group_spec import Spec, dependents, problems, shaken_by
 
 
@@ -34,7 +36,7 @@ def test_a_circle_is_shown_in_the_direction_of_depends_on() -> None:
     circle = found[0].split(": ")[1].split(" -> ")
     assert len(circle) == 4
     follows = {"a": "b", "b": "c", "c": "a"}
-    assert all(follows[one] == two for one, two in zip(circle, circle[1:], strict=False))
+    assert all(follows[one] == two for one, two in pairwise(circle))
 
 
 def test_a_resource_that_depends_on_itself_is_a_circle() -> None:

@@ -48,18 +48,3 @@ def test_status_is_camel_case() -> None:
     assert b'"memberUid":"m"' in text
     assert b'"certificateNotAfter":"2030-01-01T00:00:00Z"' in text
     assert msgspec.json.decode(text, type=api.MemberStatus) == status
-
-
-def test_the_bundle_keeps_the_contract_name_of_the_cluster_uid() -> None:
-    bundle = api.Bundle(
-        version=1,
-        cluster_uid="c",
-        cluster="ns/orders",
-        node="orders-a",
-        listen=("10.0.0.1:7380",),
-        ca="",
-        certificate="",
-        key="",
-        not_after=datetime(2030, 1, 1, tzinfo=UTC),
-    )
-    assert b'"clusterUID":"c"' in msgspec.json.encode(bundle)
