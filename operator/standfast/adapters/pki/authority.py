@@ -59,9 +59,9 @@ class Authority:
             scope: metadata.uid of the object.
             now: Wall-clock time.
         """
+        domain = dns_name(Operator(scope)).partition(".")[2]
         key = Ed25519PrivateKey.generate()
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, scope)])
-        domain = dns_name(Operator(scope)).partition(".")[2]
         certificate = (
             _builder(name, name, key.public_key(), now - BEFORE, now + AUTHORITY_LIFE)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
