@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from standfast.errors import RefusedError, UserError
+from standfast.lab import layer
 from standfast.lab.commands import NETNS_DIR
 from standfast.lab.inside import in_namespace
 from standfast.lab.lab import Lab
@@ -111,6 +112,10 @@ def test_the_disk_and_the_machine_id_stay_and_the_boot_id_changes(lab: Lab) -> N
     assert vm.exec(["cat", "/etc/machine-id"]) == before[1]
 
 
+def test_a_vm_says_which_sources_it_was_booted_with(lab: Lab) -> None:
+    assert lab.vm("vm-a").machine.layer() == layer.current(lab.paths).name
+
+
 def test_homes_keys_databases_and_the_lab_itself_are_hidden(lab: Lab) -> None:
     hidden = ["/root", "/home", "/etc/ssh", "/var/lib/postgresql", "/var/lib/standfast-lab"]
     there = [path for path in hidden if Path(path).exists()]
@@ -195,6 +200,17 @@ def test_power_off_leaves_no_process_no_port_and_no_mount(lab: Lab) -> None:
         time.sleep(0.01)
     assert not [port for port in lab.net.ports() if port.startswith("vm-a")]
     assert str(vm.machine.directory) not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_the_journal_survives_a_power_cut(lab: Lab) -> None:
+    vm = lab.vm("vm-a")
+    vm.exec(["systemd-run", "--wait", "--unit=witnessed", "echo", "said before the cut"])
+    vm.exec(["journalctl", "--sync"])
+    vm.off()
+    assert "said before the cut" in vm.logs("witnessed")
+    vm.on()
+    assert "said before the cut" in vm.logs("witnessed")
+    assert vm.exec(["systemctl", "is-system-running"]).strip() == "running"
 
 
 def test_orders_that_do_not_fit_the_state_are_refused(lab: Lab) -> None:

@@ -28,7 +28,7 @@ from standfast.lab import (
     state,
     vcenter,
 )
-from standfast.lab.commands import enter_network
+from standfast.lab.commands import enter_network, run
 from standfast.lab.installation import Wanted
 from standfast.lab.network import Switch
 from standfast.lab.observe import Interval
@@ -117,6 +117,16 @@ class LabVm:
     def enroll(self, bundle: bytes) -> None:
         """Puts an enrolment bundle where its agent reads it."""
         agents.put_bundle(self.machine, bundle)
+
+    def logs(self, unit: str | None = None) -> str:
+        """Its journal, of earlier boots too, whether it is on or off.
+
+        Args:
+            unit: Only of this unit.
+        """
+        chosen = [] if unit is None else [f"--unit={unit}"]
+        where = f"--directory={self.machine.journal}"
+        return run(["journalctl", where, "--no-pager", "--output=short-precise", *chosen])
 
     def now(self) -> ShownVm:
         """What it is doing."""

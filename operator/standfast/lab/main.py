@@ -22,6 +22,7 @@ from standfast.lab.verbs_control import kube_verbs, operator_verbs, vcenter_verb
 from standfast.lab.verbs_net import net_verbs
 from standfast.lab.verbs_probe import probe_verbs
 from standfast.lab.verbs_vm import vm_verbs
+from standfast.lab.vm import Power
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,6 +80,16 @@ def exec_(name: str, vm: str, command: tuple[str, ...]) -> None:
 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @lab_name
+@click.argument("vm")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def logs(name: str, vm: str, options: tuple[str, ...]) -> None:
+    """Show a VM's journal, of earlier boots too, on or off: `logs vm-a -- -u standfast-agent`."""
+    journal = Lab.open(name).vm(vm).machine.journal
+    verbatim(["journalctl", f"--directory={journal}", *options])
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@lab_name
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def client(name: str, command: tuple[str, ...]) -> None:
     """Run COMMAND in the client namespace, on network 1."""
@@ -107,12 +118,18 @@ def demo(name: str, keep: bool) -> None:
 def look(lab: Lab) -> Status:
     """What a lab is doing."""
     alive = {each: program.running(lab.paths, each) is not None for each in PROGRAMS}
+    machines = [vm.machine for vm in lab.vms()]
     return Status(
         lab=lab.state,
         running=alive,
         vms=lab.hypervisor.vms() if alive["hypervisor"] else {},
         ports=lab.net.ports(),
         cut=screen.describe_rules(lab.net),
+        outdated=[
+            vm.name
+            for vm in machines
+            if lab.state.agent and vm.power is Power.ON and vm.layer() != lab.state.agent
+        ],
     )
 
 

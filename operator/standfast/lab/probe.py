@@ -93,9 +93,11 @@ async def ask_tcp(address: str, port: int) -> str:
     try:
         writer.write(f"GET / HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
         first = await reader.readline()
+        if not first:
+            raise OSError(0, "closed without a word")
         if not first.startswith(b"HTTP/"):
             return _name(first)
-        rest = await reader.read(ANSWER_BYTES_MAX)
+        rest = first[-2:] + await reader.read(ANSWER_BYTES_MAX)
         status = first.split(maxsplit=2)[1].decode(errors="replace")
         if status != "200":
             raise OSError(0, f"HTTP status {status}")

@@ -31,6 +31,7 @@ class Status(msgspec.Struct, frozen=True):
         vms: VM -> what it is doing; empty when the hypervisor does not run.
         ports: Port of the switch -> whose it is.
         cut: What the switch drops, in words.
+        outdated: VMs that were booted with the agent of other sources.
     """
 
     lab: LabState
@@ -38,6 +39,7 @@ class Status(msgspec.Struct, frozen=True):
     vms: dict[str, ShownVm]
     ports: dict[str, str]
     cut: list[str]
+    outdated: list[str]
 
 
 @contextmanager
@@ -96,6 +98,8 @@ def print_status(status: Status) -> None:
             now.boot[:8] if now else "",
         )
     console.print(table)
+    for vm in status.outdated:
+        console.print(f"  {vm} has an older agent: standfast-lab vm {vm} reset")
     for line in status.cut or ["nothing is cut"]:
         console.print(f"  network: {line}")
 

@@ -11,6 +11,7 @@ into a VM joins its control group first, else it would be neither frozen nor kil
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -108,6 +109,11 @@ class Vm:
         return self.directory / "console.log"
 
     @property
+    def journal(self) -> Path:
+        """What its journald wrote, of earlier boots too; readable whether it is on or off."""
+        return self.directory / "journal"
+
+    @property
     def wants_reboot(self) -> bool:
         """Whether it ended because it asked for a reboot."""
         status = self.directory / "status"
@@ -129,6 +135,16 @@ class Vm:
         """
         return Path(f"/proc/{self._alive()}/root")
 
+    def layer(self) -> str:
+        """Name of the layer that it has booted with: which sources its agent is made of.
+
+        Raises:
+            RefusedError: It is off.
+        """
+        mounts = Path(f"/proc/{self._alive()}/mountinfo").read_text()
+        found = re.search(r" / .*lowerdir=([^:,]+):", mounts)
+        return Path(found[1]).name if found else ""
+
     def make_disk(self) -> None:
         """Gives it a disk with its identity on it, if it has none."""
         if (self.directory / "upper").exists():
@@ -140,7 +156,7 @@ class Vm:
         (fresh / "etc/machine-id").write_text(identity + "\n")
         (fresh / "etc/hostname").write_text(self.name + "\n")
         (fresh / "etc/hosts").write_text(self._hosts())
-        for name in ("work", "root"):
+        for name in ("work", "root", "journal"):
             (self.directory / name).mkdir(exist_ok=True)
         fresh.rename(self.directory / "upper")
 

@@ -14,7 +14,9 @@ mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys
 mount -t tmpfs -o mode=755,nosuid,nodev tmpfs run
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs tmp
 mount -t tmpfs -o mode=755,nosuid tmpfs dev
-mkdir dev/pts run/old
+mkdir -p dev/pts run/old run/log/journal
+# The journal is read from outside as well, after a power cut above all.
+mount --bind "$disk/journal" run/log/journal
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 for node in null,3 zero,5 full,7 random,8 urandom,9; do
