@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import web
-from lab_parts import lab_paths
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 
@@ -19,6 +18,7 @@ from standfast.errors import TransientError, UserError
 from standfast.lab import vcenter
 from standfast.lab.paths import LabPaths, VmSpec
 from standfast.lab.vcenter import VcenterInfo
+from tests.integration.lab_parts import lab_paths
 
 pytestmark = pytest.mark.lab
 

@@ -27,6 +27,7 @@ from standfast.lab.tools import Progress, provide, silent
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 READY_S = 60
+STOP_S = 1  # the API server waits a minute for its watchers to leave
 ADMIN = Subject("lab-admin", groups=("system:masters",))
 
 
@@ -71,7 +72,7 @@ async def up(paths: LabPaths, address: str, *, progress: Progress = silent) -> K
 async def down(paths: LabPaths) -> None:
     """Stops the control plane; what it knows is kept."""
     for name in reversed(PROGRAMS):
-        await program.stop(paths, name, grace_s=5)
+        await program.stop(paths, name, STOP_S)
 
 
 def running(paths: LabPaths) -> bool:

@@ -173,10 +173,16 @@ def _node(config: Config) -> Node:
         api_host=config.address,
         api_port=server.port,
         bin_dir=Path(config.bin_dir),
-        hide=(*HIDDEN, str(paths.root.parent)),
+        hide=_hidden(paths.root.parent),
         expose=tuple(sorted({str(Path(path)) for path in seen})),
         hosts=paths.pods_dir / "hosts",
     )
+
+
+def _hidden(labs: Path) -> tuple[str, ...]:
+    """This machine's own, and all labs': a container must not find an administrator's rights."""
+    covered = any(labs.is_relative_to(path) for path in HIDDEN)
+    return HIDDEN if covered else (*HIDDEN, str(labs))
 
 
 def _config(file: Path) -> Config:
