@@ -121,6 +121,21 @@ class MemberStatus(Model):
     )
 
 
+class FenceStatus(Model):
+    """A power-off that the operator ordered for a node; kept until the node is back."""
+
+    boot_id: Word = Field(description="The boot that it ends.")
+    term: Serial = Field(description="The term of the node that won, for whose sake it was done.")
+    task: Word | None = Field(
+        default=None, description="The infrastructure's task, so that another run can follow it."
+    )
+    proven: bool = Field(
+        default=False, description="Whether the power-off is proven and the members were told."
+    )
+    ordered_at: Time = Field(description="When it was ordered.")
+    message: Sentence = Field(default="", description="The evidence, or what is still missing.")
+
+
 class NodeStatus(MemberStatus):
     """One node."""
 
@@ -141,6 +156,9 @@ class NodeStatus(MemberStatus):
     host: Word | None = Field(default=None, description="The physical host that runs its VM.")
     resources: Annotated[tuple[NodeResource, ...], Field(max_length=64), ListMap("name")] = Field(
         default=(), description="The cluster's resources on this node."
+    )
+    fence: FenceStatus | None = Field(
+        default=None, description="A power-off ordered by the operator, until the node is back."
     )
 
 
