@@ -255,6 +255,8 @@ def test_a_stunned_vm_can_be_powered_off(lab: Lab) -> None:
     lab.vm("vm-a").freeze()
     lab.vm("vm-a").off()
     assert lab.vm("vm-a").now().power == "off"
+    lab.vm("vm-a").on()
+    assert lab.net.rules().stunned == frozenset()
 
 
 def test_a_program_entered_from_outside_is_killed_with_the_vm(lab: Lab) -> None:

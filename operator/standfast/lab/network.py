@@ -200,6 +200,17 @@ class Switch:
         cuts = rules.cuts_between(self.ports_of(owner, network), others, one_way=one_way)
         self.change(lambda before: before.cut(cuts))
 
+    def stun(self, cards: Sequence[Interface]) -> None:
+        """Drops everything from and to these cards until `unstun`, whatever is healed meanwhile."""
+        ports = [card.port for card in cards]
+        self.change(lambda before: before.stun(ports))
+
+    def unstun(self, cards: Sequence[Interface]) -> None:
+        """Ends a stun, if there is one."""
+        ports = {card.port for card in cards}
+        if ports & self.rules().stunned:
+            self.change(lambda before: before.unstun(ports))
+
     def heal(self, owner: str | None = None) -> None:
         """Ends the cuts and shapes of an owner, or all of them."""
         ports = None if owner is None else self.ports_of(owner)

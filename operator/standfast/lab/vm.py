@@ -176,7 +176,6 @@ class Vm:
         self.make_disk()
         cards = self.switch.addressing.vm_interfaces(self.name)
         self.switch.plug(self.namespace, cards)
-        self.switch.change(lambda rules: rules.unstun(card.port for card in cards))
         self.cgroup.create()
         self._launch(layer)
         self._wait_for_systemd()
@@ -203,6 +202,7 @@ class Vm:
         self.cgroup.remove()
         cards = self.switch.addressing.vm_interfaces(self.name)
         self.switch.unplug(self.namespace, cards)
+        self.switch.unstun(cards)
         self._suspended.unlink(missing_ok=True)
 
     def freeze(self) -> None:
@@ -215,8 +215,7 @@ class Vm:
             RefusedError: It is off.
         """
         self._alive()
-        cards = self.switch.addressing.vm_interfaces(self.name)
-        self.switch.change(lambda rules: rules.stun(card.port for card in cards))
+        self.switch.stun(self.switch.addressing.vm_interfaces(self.name))
         self.cgroup.freeze()
 
     def thaw(self) -> None:
@@ -228,8 +227,7 @@ class Vm:
         self._alive()
         self.cgroup.thaw()
         self._suspended.unlink(missing_ok=True)
-        cards = self.switch.addressing.vm_interfaces(self.name)
-        self.switch.change(lambda rules: rules.unstun(card.port for card in cards))
+        self.switch.unstun(self.switch.addressing.vm_interfaces(self.name))
 
     def suspend(self) -> None:
         """Freezes it, and shows it as suspended."""
