@@ -201,7 +201,7 @@ class Switch:
         self.change(lambda before: before.cut(cuts))
 
     def stun(self, cards: Sequence[Interface]) -> None:
-        """Drops everything from and to these cards until `unstun`, whatever is healed meanwhile."""
+        """Drops all from and to these cards until `unstun`, whatever is healed meanwhile."""
         ports = [card.port for card in cards]
         self.change(lambda before: before.stun(ports))
 
