@@ -37,6 +37,7 @@ from standfast.lab.program import Program
 NAME = "pods"
 READY_S = 30
 HIDDEN = ("/tmp", "/var/tmp", "/run")
+NO_DNS = "# There is no DNS in the lab: names are in /etc/hosts, and others are unknown at once.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,8 @@ async def _serve(config: Config) -> None:
 def _node(config: Config) -> Node:
     paths, server = config.paths, urlsplit(config.server)
     assert server.port is not None, f"{config.server} has no port"
+    resolver = paths.pods_dir / "resolv.conf"
+    program.write(resolver, NO_DNS, 0o644)
     seen = (sys.prefix, sys.base_prefix, config.bin_dir, Path(standfast.__file__).parents[1])
     return Node(
         paths=paths,
@@ -176,6 +179,7 @@ def _node(config: Config) -> Node:
         hide=_hidden(paths.root.parent),
         expose=tuple(sorted({str(Path(path)) for path in seen})),
         hosts=paths.pods_dir / "hosts",
+        resolver=resolver,
     )
 
 

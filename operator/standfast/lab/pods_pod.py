@@ -44,6 +44,7 @@ class Node:
         hide: Directories that no container may see.
         expose: Directories that every container must see.
         hosts: The `/etc/hosts` of every pod.
+        resolver: The `/etc/resolv.conf` of every pod.
     """
 
     paths: LabPaths
@@ -55,6 +56,7 @@ class Node:
     hide: tuple[str, ...]
     expose: tuple[str, ...]
     hosts: Path
+    resolver: Path
 
 
 class Pod:
@@ -216,7 +218,11 @@ class Pod:
             cwd=container.get("workingDir", "/"),
             hostname=pods_spec.hostname(self.manifest),
             rights=pods_spec.rights(self.manifest, container),
-            mounts=(("/etc/hosts", self._node.hosts, True), *self._volume_mounts(container, env)),
+            mounts=(
+                ("/etc/hosts", self._node.hosts, True),
+                ("/etc/resolv.conf", self._node.resolver, True),
+                *self._volume_mounts(container, env),
+            ),
             hide=self._node.hide,
             expose=self._node.expose,
             ports={
