@@ -155,7 +155,7 @@ def protected(want: Wanted, seen: Observed) -> Claim:
     checks: tuple[Callable[[], Claim | None], ...] = (
         lambda: _no_standby(want, active, standbys, able),
         lambda: _no_majority_left(want, seen, active),
-        lambda: _no_proof(want, seen, active),
+        lambda: _no_proof(want, active),
     )
     for check in checks:
         claim = check()
@@ -229,11 +229,11 @@ def _no_majority_left(want: Wanted, seen: Observed, active: MemberSeen) -> Claim
     )
 
 
-def _no_proof(want: Wanted, seen: Observed, active: MemberSeen) -> Claim | None:
+def _no_proof(want: Wanted, active: MemberSeen) -> Claim | None:
     """Some data may only be taken over from a node that is proven off."""
     if not want.needs_power_off:
         return None
-    claim = fence_ready_of(seen, active)
+    claim = fence_ready_of(active)
     if claim.holds is True:
         return None
     return Claim(
@@ -248,7 +248,7 @@ def _no_proof(want: Wanted, seen: Observed, active: MemberSeen) -> Claim | None:
 def fence_ready(_want: Wanted, seen: Observed) -> Claim:
     """Every node's VM could be powered off now."""
     nodes = [m for m in seen.members if m.kind is MemberKind.DATA]
-    claims = [fence_ready_of(seen, m) for m in nodes]
+    claims = [fence_ready_of(m) for m in nodes]
     for holds in (False, None):
         for claim in claims:
             if claim.holds is holds:
@@ -257,12 +257,11 @@ def fence_ready(_want: Wanted, seen: Observed) -> Claim:
     return Claim(True, Reason.FENCE_POSSIBLE, f"the VMs of {names} could be powered off now")
 
 
-def fence_ready_of(seen: Observed, member: MemberSeen) -> Claim:
+def fence_ready_of(member: MemberSeen) -> Claim:
     """One VM could be powered off now: seen, its host connected, the right held."""
-    if seen.fence_problem:
-        return Claim(False, Reason.FENCE_NOT_POSSIBLE, seen.fence_problem)
-    if member.vm.problem:
-        return Claim(False, Reason.FENCE_NOT_POSSIBLE, f"{member.name}: {member.vm.problem}")
+    problem = member.vm.problem or member.vm.fence_problem
+    if problem:
+        return Claim(False, Reason.FENCE_NOT_POSSIBLE, f"{member.name}: {problem}")
     match member.vm.contact:
         case Contact.CONNECTED:
             said = f"the VM of {member.name} could be powered off now"

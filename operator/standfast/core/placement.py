@@ -181,17 +181,18 @@ def _fence(want: Wanted, seen: Observed) -> Decision | None:
     if not targets:
         return None
     names = ", ".join(sorted({target.node for target in targets}))
-    if seen.fence_problem:
-        return Decision(
-            Reason.FENCE_NOT_POSSIBLE,
-            f"{names} should be powered off, but {seen.fence_problem}",
-            "power the VM off by hand, or make the infrastructure reachable",
-        )
-    return Decision(
-        Reason.FENCING,
-        f"{winner.name} won term {winner.term}; powering off {names}, which held the lease before",
-        actions=tuple(Fence(t.node, t.boot, winner.term) for t in targets),
+    message = (
+        f"{winner.name} won term {winner.term}; powering off {names}, which held the lease before"
     )
+    actions = tuple(Fence(t.node, t.boot, winner.term) for t in targets)
+    if seen.fence_error:
+        return Decision(
+            Reason.FENCE_FAILED,
+            f"{message}; the last try proved nothing: {seen.fence_error}",
+            f"power {names} off by hand, or bring it back so that it can say that it stopped",
+            actions,
+        )
+    return Decision(Reason.FENCING, message, actions=actions)
 
 
 def _to_shoot(want: Wanted, seen: Observed, winner: MemberSeen, suspect: BootOf) -> bool:
@@ -238,7 +239,7 @@ def _leaderless(want: Wanted, seen: Observed) -> Decision | None:
         return None
     winner = seen.winner
     if winner is not None:
-        return _starting(want, seen, winner)
+        return _starting(want, winner)
     if not any(member.heard for member in seen.members):
         return Decision(
             Reason.NOBODY_HEARD,
@@ -263,13 +264,13 @@ def _leaderless(want: Wanted, seen: Observed) -> Decision | None:
     return _electing(want, seen)
 
 
-def _starting(want: Wanted, seen: Observed, winner: MemberSeen) -> Decision:
+def _starting(want: Wanted, winner: MemberSeen) -> Decision:
     if winner.suspects and want.needs_power_off:
         names = ", ".join(sorted({suspect.node for suspect in winner.suspects}))
         return Decision(
             Reason.PROOF_MISSING,
             f"{winner.name} won term {winner.term}, but must not start before {names} is proven "
-            f"stopped{': ' + seen.fence_problem if seen.fence_problem else ''}",
+            "stopped",
             f"power {names} off, or bring it back so that it can say so itself",
         )
     return Decision(Reason.STARTING, f"{winner.name} won term {winner.term} and is starting")

@@ -4,7 +4,7 @@
 every pass. `None` means unknown and is never rounded to no. Moments are the operator's own clock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from standfast.core.fencing import Contact, Power
@@ -78,11 +78,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class BootOf:
-    """One boot of one node, that once held the lease."""
+    """One boot of one node, that once held the lease; the term is for sentences."""
 
     node: str
     boot: str
-    term: int = 0
+    term: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ class VmSeen:
         contact: Of VM and host together: connected only when both are.
         host: Its identity; "" when unknown.
         problem: Why nothing is known, as a sentence.
+        fence_problem: Why it could not be powered off although it is seen, as a sentence.
     """
 
     name: str = ""
@@ -102,6 +103,7 @@ class VmSeen:
     host_name: str = ""
     tasks: tuple[str, ...] = ()
     problem: str = ""
+    fence_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class MemberSeen:
         role: As it says itself; none unless heard.
         boot: The newest known, by itself or by others.
         ready_since_ms: Since when it has been heard as an eligible standby; none when it is not.
-        lost_by_all: Every member that is heard says that it does not hear this one.
+        holding_since_ms: Since when it has been holding the lease without serving.
     """
 
     name: str
@@ -191,6 +193,8 @@ class Observed:
         configured: Whether the members have their first configuration.
         holder: The node that holds the lease by the newest record anybody showed, with its boot.
         over: Boots of which it can be said that they ended (`core.fencing`), not yet verified.
+        told: Boots whose end every member that is heard was told.
+        fence_error: Why the last power-off that was tried was not proven; "" when none failed.
         moving: A planned move is under way: "switchover orders-x1".
         now_ms: When.
     """
@@ -201,7 +205,7 @@ class Observed:
     holder: BootOf | None = None
     over: frozenset[BootOf] = frozenset()
     told: frozenset[BootOf] = frozenset()
-    fence_problem: str = ""
+    fence_error: str = ""
     moving: str = ""
 
     def member(self, name: str) -> MemberSeen | None:

@@ -143,8 +143,12 @@ def test_a_shared_disk_is_protected_only_while_the_active_node_could_be_fenced()
     assert "from the same disk" in is_(
         explain.protected(want, well()), True, Reason.FAILOVER_POSSIBLE
     )
-    silent = replace(well(), fence_problem="vCenter v refuses the password")
-    assert "refuses the password" in is_(explain.protected(want, silent), False, Reason.NO_PROOF)
+    silent = replace(VM_ON, problem="vCenter v refuses the password")
+    assert "refuses the password" in is_(
+        explain.protected(want, seen(active(A, vm=silent), node(B), witness())),
+        False,
+        Reason.NO_PROOF,
+    )
     blind = seen(active(A, vm=VmSeen()), node(B), witness())
     is_(explain.protected(want, blind), None, Reason.NO_PROOF)
 

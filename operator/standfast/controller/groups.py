@@ -1,0 +1,151 @@
+"""The resources of a cluster as its agents get them: one group, one number that only grows.
+
+The group is made from all `HAResource` objects of the cluster, checked as a whole (names, order,
+circles), and handed to every node; the agents go on with the last one they accepted. Its number
+is kept in the register. When agents know a higher number than the register, the register went
+back in time (a restored backup): what is declared then is old, and is not handed over before a
+person changes something.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from standfast.api.cluster import HACluster
+from standfast.api.resource import HAResource, HAResourceSpec, Systemd, Vip
+from standfast.controller.authorities import Register
+from standfast.errors import UserError
+from standfast.wire import resources as wire
+from standfast.wire.api import GroupRequest
+from standfast.wire.resources import ResourceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is declared for one cluster.
+
+    Attributes:
+        resources: In the order of their names.
+        maintenance: Nodes that a person works on.
+    """
+
+    resources: tuple[ResourceSpec, ...]
+    maintenance: frozenset[str]
+
+    @property
+    def digest(self) -> str:
+        """Tells one group from another."""
+        said = msgspec.json.encode([self.resources, sorted(self.maintenance)], order="sorted")
+        return hashlib.sha256(said).hexdigest()[:16]
+
+    def request(self, node: str, number: int) -> GroupRequest:
+        return GroupRequest(
+            generation=number, resources=self.resources, maintenance=node in self.maintenance
+        )
+
+
+def declared_group(cluster: HACluster, resources: Sequence[HAResource]) -> Group:
+    """The group of a cluster.
+
+    Raises:
+        UserError: Its order leads in a circle or to nothing, or two resources want one thing.
+    """
+    specs = tuple(to_wire(r.metadata.name, r.spec) for r in resources)
+    _check_order({spec.name: spec.depends_on for spec in specs})
+    _check_targets(resources)
+    maintenance = frozenset(node.name for node in cluster.spec.nodes if node.maintenance)
+    return Group(specs, maintenance)
+
+
+def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
+    """One resource as the agents read it."""
+    monitor = wire.Monitor(
+        interval_ms=spec.monitor.interval_ms, timeout_ms=spec.monitor.timeout_ms
+    )
+    on_failure = wire.OnFailure(
+        restarts=spec.on_failure.restarts,
+        window_ms=spec.on_failure.window_ms,
+        then=spec.on_failure.then.value,
+    )
+    depends_on = tuple(ref.name for ref in spec.depends_on)
+    match spec:
+        case HAResourceSpec(vip=Vip() as vip):
+            return wire.Vip(
+                name=name,
+                depends_on=depends_on,
+                critical=spec.critical,
+                monitor=monitor,
+                start_timeout_ms=spec.start.timeout_ms,
+                stop_timeout_ms=spec.stop.timeout_ms,
+                on_failure=on_failure,
+                address=vip.address,
+                interface=vip.interface,
+            )
+        case HAResourceSpec(systemd=Systemd() as systemd):
+            return wire.Systemd(
+                name=name,
+                depends_on=depends_on,
+                critical=spec.critical,
+                monitor=monitor,
+                start_timeout_ms=spec.start.timeout_ms,
+                stop_timeout_ms=spec.stop.timeout_ms,
+                on_failure=on_failure,
+                unit=systemd.unit,
+            )
+        case _:
+            raise UserError(
+                f"HAResource {name} has a type that this operator does not know: {spec.type}",
+                remedy="install the operator of the version that brought this type",
+            )
+
+
+def _check_order(depends_on: Mapping[str, Sequence[str]]) -> None:
+    for name, before in depends_on.items():
+        for other in before:
+            if other not in depends_on:
+                raise UserError(
+                    f"HAResource {name} depends on {other}, which is not a resource of this "
+                    "cluster",
+                    remedy=f"create HAResource {other}, or remove it from dependsOn of {name}",
+                )
+    left = {name: set(before) for name, before in depends_on.items()}
+    while left:
+        free = [name for name, before in left.items() if not before & left.keys()]
+        if not free:
+            circle = " -> ".join(sorted(left))
+            raise UserError(
+                f"dependsOn leads in a circle: {circle}, so none of them could start first",
+                remedy=f"remove one of these references: kubectl edit haresource {min(left)}",
+            )
+        for name in free:
+            del left[name]
+
+
+def _check_targets(resources: Sequence[HAResource]) -> None:
+    owner: dict[tuple[str, str], str] = {}
+    for resource in resources:
+        name, spec = resource.metadata.name, resource.spec
+        target = (spec.type, spec.target.partition("/")[0])
+        if target in owner:
+            raise UserError(
+                f"HAResources {owner[target]} and {name} both want {spec.type} {target[1]}, but "
+                "one of them would stop it under the other",
+                remedy=f"kubectl delete haresource {name}",
+            )
+        owner[target] = name
+
+
+def next_number(register: Register, group: Group, known: Sequence[int]) -> int | None:
+    """The number to hand the group over with; none when what is declared is older than theirs.
+
+    Args:
+        register: As kept.
+        group: As declared now.
+        known: Numbers that the agents have accepted.
+    """
+    highest = max(known, default=0)
+    if group.digest == register.group_digest:
+        return register.group if highest <= register.group else None
+    return max(register.group, highest) + 1

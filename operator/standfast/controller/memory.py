@@ -1,0 +1,37 @@
+"""What the operator remembers of a cluster between two passes: moments, no decisions.
+
+All of it may be lost with the process. What must not be lost is in the register (`authorities`)
+or in the status.
+"""
+
+from dataclasses import dataclass, field
+
+from standfast.core.placement import Decision
+from standfast.core.view import Observed
+
+
+@dataclass(slots=True)
+class Memory:
+    """One cluster.
+
+    Attributes:
+        boots: When each boot of a node was first known, by node and boot.
+        told: Which runs of which members were told that a boot is over, by node and boot.
+        ready_since_ms: Since when a node has been an eligible standby.
+        holding_since_ms: Since when a node has held the lease without serving, by node and term.
+        logs: How far the log of each member has been read.
+        decided: The last decision, to log and record only what is new.
+        seen: The last picture, for what needs two (who was active before).
+    """
+
+    boots: dict[tuple[str, str], int] = field(default_factory=dict)
+    told: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
+    ready_since_ms: dict[str, int] = field(default_factory=dict)
+    holding_since_ms: dict[tuple[str, int], int] = field(default_factory=dict)
+    logs: dict[str, int] = field(default_factory=dict)
+    decided: Decision | None = None
+    seen: Observed | None = None
+
+    def boot_known_at(self, node: str, boot: str, now_ms: int) -> int:
+        """When a boot was first known; it is now, if it was not before."""
+        return self.boots.setdefault((node, boot), now_ms)
