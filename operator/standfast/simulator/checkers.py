@@ -194,7 +194,8 @@ class Checkers:
     def committed(self, machine: Machine, record: Record) -> None:
         """A majority holds a record; one that a person consented to forgives what it loses."""
         term = record.version.term
-        if term <= self._consented_term or term not in self._consents:
+        pending = [t for t in self._consents if self._consented_term < t <= term]
+        if not record.consented or not pending:
             return
         self._consented_term = term
         have = set(machine.database.log) if machine.database is not None else set()

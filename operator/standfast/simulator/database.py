@@ -58,7 +58,8 @@ class Flushed:
 class Database:
     """The copy on one node.
 
-    `log` and `line` are on the disk; `line` is the tenure that the log belongs to.
+    `log` and `line` are on the disk; `line` is the tenure that the log belongs to. `up` once the
+    agent has started it in this boot; a member that takes no part any more stops it.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Database:
         "machine",
         "primary",
         "required",
+        "up",
     )
 
     def __init__(self, machine: "Machine") -> None:
@@ -80,6 +82,7 @@ class Database:
         self.log: list[int] = []
         self.line: Promotion | None = None
         self.primary = False
+        self.up = False
         self.required: frozenset[MemberUid] = frozenset()
         self.flushed: dict[MemberUid, int] = {}
         self.acked = 0
@@ -178,7 +181,8 @@ class Database:
             if uid == state.me:
                 continue
             heard_us = self._heard_us.setdefault(uid, now_us)
-            if now_us - heard_us > SILENT_US:
+            name = self.machine.world.names[uid]
+            if now_us - heard_us > SILENT_US or name not in self.machine.world.wanted:
                 wanted.discard(uid)
             elif uid in nodes and self.flushed.get(uid, -1) >= len(self.log):
                 wanted.add(uid)
@@ -190,7 +194,7 @@ class Database:
 
     def receive(self, message: Stream | Flushed) -> None:
         """A message of the replication arrives."""
-        if not self.machine.runs or self.cut_off:
+        if not self.machine.runs or self.cut_off or not self.up:
             return
         if isinstance(message, Flushed):
             self._on_flushed(message)

@@ -136,8 +136,11 @@ class Faults:
         machine.power_off("reboot")
         self.world.timeline.after(lasts_ms * 1000, machine.power_on)
 
-    def _agent_kill(self, fault: Fault) -> End:
-        process = self._machine(fault).process
+    def _agent_kill(self, fault: Fault) -> End | None:
+        machine = self._machine(fault)
+        process = machine.process
+        if not machine.runs:
+            return None
         process.die()
         return process.start
 

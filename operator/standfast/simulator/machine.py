@@ -162,6 +162,8 @@ class Machine:
         self.waiting.clear()
         if self.service is not None:
             self.service.vanish()
+        if self.database is not None:
+            self.database.up = False
         if self.clock.frozen:
             self.clock.thaw(self.world.timeline.now_us, told=False)
 
@@ -194,6 +196,8 @@ class Machine:
             self._arm_guard(self.guard_until_ms)
         if self.service is not None:
             self.service.thaw()
+        if not self.process.alive:
+            world.timeline.after(100_000, self.process.start)
         self.process.rearm()
         waiting, self.waiting = self.waiting, []
         for message in waiting:
@@ -208,12 +212,12 @@ class Machine:
         """
         config = self.world.newest_config()
         timing = config.timing
-        span_ms = timing.tick_ms
+        span_ms = timing.tick_ms + timing.stop_budget_ms
         if not self.plan.hypervisor_clock:
             state = self.process.state
             held = state.holding if state is not None else None
             asked_ms = config.ttl_max_ms if held is None else held.ttl_ms
-            span_ms += asked_ms + timing.stop_budget_ms
+            span_ms += asked_ms
         world = self.world
         self.excused_until_us = world.timeline.now_us + span_ms * 1020
         world.timeline.at(self.excused_until_us, world.checkers.excuse_over, self)

@@ -35,6 +35,9 @@ LOOK_US = 700_000
 PATIENCE_US = 1_000_000
 """For how long a suspect may be in the way before an operator fences it."""
 
+HEARTBEAT_MS_MIN = 40
+"""Shorter heartbeats than this make a lease that no network can keep."""
+
 LOSS_PATIENCE_US = 6_000_000
 """For how long nobody may hold, in a calm cluster, before a person consents to a loss."""
 
@@ -131,7 +134,8 @@ class Operator:
             return
         machine = world.machines[name]
         late = world.chance() < 0.3
-        machine.power_off(f"fenced by {self.name}")
+        if machine.boot == suspect.boot:
+            machine.power_off(f"fenced by {self.name}")
         world.coverage.count("fence", "late" if late else "prompt")
         wait_us = world.between(50_000, 12_000_000 if late else 800_000)
         world.timeline.after(wait_us, self._report, name, suspect)
@@ -151,7 +155,9 @@ class Operator:
     def _power_on(self) -> None:
         world = self.world
         for machine in world.machines.values():
-            idle = machine.power is Power.OFF and machine.name not in world.down
+            in_use = {world.names.get(m.uid) for m in world.newest_config().everyone()}
+            wanted = machine.name in in_use | set(world.wanted)
+            idle = machine.power is Power.OFF and machine.name not in world.down and wanted
             if idle and not any(name == machine.name for name, _ in self._fencing):
                 if world.chance() < 0.4 or world.calm:
                     machine.power_on()
@@ -168,26 +174,41 @@ class Operator:
             return
         for machine in world.machines.values():
             self._enrol(machine, state)
-        if holder.name not in world.wanted:
-            world.network.carry((self.name, holder.name), holder.receive, ReleaseRequested())
-            return
         wanted = {world.machines[name].process.uid: name for name in world.wanted}
         present = {member.uid for member in config.members}
-        for uid in present - set(wanted):
-            members = tuple(member for member in config.members if member.uid != uid)
-            if members:
-                self._change(holder, state, members, config.timing)
-                return
         for uid, name in wanted.items():
             machine = world.machines[name]
             if uid not in present and machine.journal is not None and self.reaches(machine):
-                order = list(world.wanted)
+                order = [*world.wanted, *(m.name for m in config.members)]
                 new = (*config.members, Member(uid, name, machine.plan.kind))
                 members = tuple(sorted(new, key=lambda member: order.index(member.name)))
                 self._change(holder, state, members, config.timing)
                 return
+        for uid in present - set(wanted) - {state.me}:
+            if not self._enough_without(present - {uid}):
+                continue
+            members = tuple(member for member in config.members if member.uid != uid)
+            self._change(holder, state, members, config.timing)
+            return
         if config.timing != world.timing_wanted:
             self._change(holder, state, config.members, world.timing_wanted)
+        elif state.me not in wanted and self._another_may_lead(state):
+            world.network.carry((self.name, holder.name), holder.receive, ReleaseRequested())
+
+    def _enough_without(self, left: set[MemberUid]) -> bool:
+        """Whether those that would be left have a majority that answers."""
+        answers = 0
+        for uid in left:
+            states = [self._answer(place) for place in self.world.places.get(uid, ())]
+            answers += any(s is not None and not s.durable.halted for s in states)
+        return answers > len(left) // 2
+
+    def _another_may_lead(self, state: State) -> bool:
+        config = state.record.config
+        able = set(config.data_nodes()) - {state.me}
+        if config.data is DataMode.REPLICATED:
+            able &= state.record.in_sync
+        return any(self._answer(place) for uid in able for place in self.world.places.get(uid, ()))
 
     def _enrol(self, machine: Machine, state: State) -> None:
         """Make a stranger, or a member that may take no part any more, a new member."""
@@ -249,6 +270,7 @@ class People:
         term_min = 1 + max(state.durable.term, state.term_seen)
         consent = Consent(state.me, state.boot, term_min, state.record.version, "a person")
         until_ms = machine.now_ms() + 10_000
+        world.disturbed()
         world.note("person", f"consents to what is lost if {machine.name} leads")
         link = ("person", machine.name)
         world.network.carry(link, machine.receive, ConsentGiven(consent, until_ms))
@@ -279,7 +301,7 @@ def retimed(timing: Timing, percent: int) -> Timing:
     ttl_ms = timing.ttl_ms * percent // 100
     needed_ms = timing.guard_for_ms(ttl_ms)
     guard_ms = max(timing.guard_ms * percent // 100, needed_ms)
-    if guard_ms > ttl_ms - 3:
+    if ttl_ms - guard_ms < 3 * HEARTBEAT_MS_MIN:
         return timing
     return replace(
         timing,

@@ -139,6 +139,8 @@ class Process:
             machine.journal, machine.boot, self.run, now_ms, adopted
         )
         self._left.extend(effects)
+        if machine.database is not None:
+            machine.database.up = not machine.journal.halted
         self._drain()
         if not self.alive:
             return
@@ -153,6 +155,7 @@ class Process:
     def die(self) -> None:
         """The process is gone; the machine may live on."""
         if self.alive:
+            self.machine.world.disturbed()
             self.machine.world.note(self.machine.name, "agent is gone")
             self.machine.disturb()
         self.alive = False
@@ -328,6 +331,7 @@ class Process:
         self.cut_after = None
         machine = self.machine
         world = machine.world
+        world.disturbed()
         left = ", ".join(type(effect).__name__ for effect in self._left)
         if self.cut_for_ms == 0:
             world.note(machine.name, f"agent dies before {left}")
@@ -462,6 +466,8 @@ class Process:
     def _halted(self, effect: Halted) -> None:
         self.machine.world.note(self.machine.name, f"takes no part any more: {effect.message}")
         self.machine.world.coverage.count("halted", "halted")
+        if self.machine.database is not None:
+            self.machine.database.up = False
 
     def _declined(self, effect: Declined) -> None:
         self.machine.world.coverage.count("declined", effect.problem.split(",")[0][:40])

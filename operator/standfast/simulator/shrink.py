@@ -71,6 +71,11 @@ class Shrinker:
                 yield replace(self.plan, faults=tuple(faults))
 
 
+def shrunk(plan: Plan, promise: str) -> Plan:
+    """The smallest plan found that breaks the same promise."""
+    return Shrinker(plan, promise).shrink()
+
+
 def traced(plan: Plan) -> Outcome:
     """Run once more and keep the story."""
     return World(plan, tracing=True).run()

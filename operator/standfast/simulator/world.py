@@ -36,6 +36,9 @@ LOOK_US = 250_000
 CALM_MS_MAX = 120_000
 """After so much calm everything must be well again."""
 
+STEADY_US = 8_000_000
+"""For how long all must stay well."""
+
 CALM_ROUNDS = 6
 """Failed candidacies that a calm cluster may need before one succeeds."""
 
@@ -256,15 +259,18 @@ class World:
         """Whether a majority is left when one more member is lost for good."""
         config = self.newest_config()
         gone = 0
+        nodes = 0
         for member in config.everyone():
             places = self.places.get(member.uid, [])
             known = any(
-                place.journal is not None and not place.journal.halted for place in places
+                place.journal is not None and not place.journal.halted and not place.is_a_copy
+                for place in places
             )
             gone += not known
+            nodes += known and member.uid in config.data_nodes()
         twins = any(len(places) > 1 for places in self.places.values())
         smallest = min(len(electorate) for electorate in config.electorates())
-        return not twins and smallest - gone - 1 > smallest // 2
+        return not twins and nodes > 1 and smallest - gone - 1 > smallest // 2
 
     def newest_config(self) -> Config:
         known = [m.journal.record for m in self.machines.values() if m.journal is not None]
@@ -453,7 +459,7 @@ class World:
                 well_since_us = None
             elif well_since_us is None:
                 well_since_us = self.timeline.now_us
-            elif self.timeline.now_us - well_since_us > 4 * self.timing_wanted.ttl_ms * 1000:
+            elif self.timeline.now_us - well_since_us > STEADY_US:
                 return (well_since_us - since_us) // 1000
         self.checkers.broken("exit", f"after {CALM_MS_MAX} ms of calm: {problem}")
         raise AssertionError
@@ -494,8 +500,9 @@ class World:
             member = machine.process.state
             if machine.power is not Power.ON or member is None or member.durable.halted:
                 return f"{name} does not take part"
-            if machine is not holder and member.record.version != record.version:
-                return f"{name} has record {member.record.version}, not {record.version}"
+            theirs, newest = member.record.version, record.version
+            if theirs.term != newest.term or theirs.seq < newest.seq - 1:
+                return f"{name} has record {theirs}, not {newest}"
             if member.must_stop is not None:
                 return f"{name} has not finished its stop"
         return ""
