@@ -23,7 +23,6 @@ PORT = 7380
 TOKEN_HEADER = "Standfast-Token"  # noqa: S105 a counter, not a secret
 """Header with the operator's fencing token."""
 
-LINK_PATH = "/v1/link"
 CSR_PATH = "/v1/csr"
 CERTIFICATE_PATH = "/v1/certificate"
 CONFIG_PATH = "/v1/config"
@@ -33,12 +32,18 @@ RELEASE_PATH = "/v1/release"
 STAND_PATH = "/v1/stand"
 FENCED_PATH = "/v1/fenced"
 LOG_PATH = "/v1/log"
+WITNESS_PATH = "/v1/witness"
 
 WAIT_S_MAX = 60
 """Longest `wait` of a status request."""
 
 LOG_ENTRIES_MAX = 1000
 """How many entries a member keeps; older ones are dropped."""
+
+
+def cluster_path(cluster_uid: str) -> str:
+    """`DELETE`: let a witness leave a cluster that is gone, and forget its votes."""
+    return f"/v1/clusters/{cluster_uid}"
 
 
 def enrol_csr_path(cluster_uid: str) -> str:
@@ -79,28 +84,6 @@ class Accepted(Wire, frozen=True, kw_only=True):
 
 
 # ------------------------------------------------------------------ identity
-
-
-class Bundle(Wire, frozen=True, kw_only=True):
-    """First identity of a node: good for one enrolment and one day. Secret key `bundle.json`.
-
-    Attributes:
-        cluster: `namespace/name`, for people.
-        listen: `host:port` the agent must listen on until it has an identity of its own.
-        ca: PEM.
-        certificate: PEM, SAN `bootstrap.<cluster_uid>.standfast`.
-        key: PEM.
-    """
-
-    version: int
-    cluster_uid: str = msgspec.field(name="clusterUID")
-    cluster: str
-    node: str
-    listen: tuple[str, ...]
-    ca: str
-    certificate: str
-    key: str
-    not_after: datetime
 
 
 class CsrAnswer(Wire, frozen=True, kw_only=True):
@@ -240,11 +223,13 @@ class PathStatus(Wire, frozen=True, kw_only=True):
 
     Attributes:
         rtt_ms: Last measured, none when down.
+        problem: Why it is down, as far as known.
     """
 
     address: str
     up: bool
     rtt_ms: float | None = None
+    problem: str = ""
 
 
 class PeerStatus(Wire, frozen=True, kw_only=True):
@@ -321,6 +306,8 @@ class MemberStatus(Wire, frozen=True, kw_only=True):
         seq: Grows with every change worth reporting, within one `run`.
         boot_id: Of the machine.
         run: Of the process.
+        holder: Who holds the lease now, as far as this member knows; none when nobody does.
+        record_holder: Who wrote the newest record: the last one who held, dead or alive.
         record_version: `(term, seq)` of the newest record it holds.
         config_id: Of the config in force, `term.seq`; "" when unconfigured.
         config_digest: Tells two first configs apart.
@@ -339,6 +326,7 @@ class MemberStatus(Wire, frozen=True, kw_only=True):
     role: Role
     term: int = 0
     holder: HolderStatus | None = None
+    record_holder: HolderStatus | None = None
     record_version: tuple[int, int] = (0, 0)
     in_sync: tuple[str, ...] = ()
     suspects: tuple[SuspectStatus, ...] = ()
@@ -361,3 +349,25 @@ class MemberStatus(Wire, frozen=True, kw_only=True):
     log_seq: int = 0
     releasing: bool = False
     halted: str = ""
+
+
+class WitnessCluster(Wire, frozen=True, kw_only=True):
+    """One cluster of a witness."""
+
+    cluster_uid: str
+    member_uid: str
+    configured: bool
+    halted: str = ""
+
+
+class WitnessStatus(Wire, frozen=True, kw_only=True):
+    """`GET /v1/witness`, over the witness's own identity: the process and all its clusters."""
+
+    witness_uid: str
+    boot_id: str
+    run: str
+    agent_version: str
+    clusters: tuple[WitnessCluster, ...] = ()
+    certificate_not_after: datetime | None = None
+    cpu_percent: float = 0.0
+    rss_bytes: int = 0

@@ -1,29 +1,35 @@
 """Frames on a link between two members: messages, pings, and what they tell each other aside.
 
-One WebSocket binary message is one frame. The same message goes over every path at once with the
-same number, so that the receiver passes on the first copy only. Pings carry padding that does not
-fit one packet, so that a path on which only small packets pass is seen to be down (F37).
-
-Layout: kind (1 byte), number (8 bytes, big-endian), payload. Numbers of messages grow within one
-run of the sender; numbers of pings come back in the pong.
+A link is a mutual-TLS connection whose client begins with `PREFACE` instead of an HTTP request, so
+that links and API share one port. Then both sides send frames: length (4 bytes), kind (1 byte),
+number (8 bytes), payload; big-endian. The first frame of each side is `RUN` with the name of its
+run. The same message goes over every path at once with the same number, so that the receiver
+passes on the first copy only; numbers grow within one run of the sender. Pings carry padding that
+does not fit one packet, so that a path on which only small packets pass is seen to be down (F37).
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
+PREFACE: Final = b"STANDFAST-LINK/1\r\n"
+"""What a client says first. A version that cannot be spoken is turned away here."""
+
+RUN: Final = 0
 MESSAGE: Final = 1
 PING: Final = 2
 PONG: Final = 3
 FACTS: Final = 4
 
-PING_BYTES = 1600
+PING_BYTES: Final = 1600
 """More than an Ethernet packet holds."""
 
-FRAME_BYTES_MAX = 64 * 1024 + 16
-_HEAD = struct.Struct(">BQ")
+FRAME_BYTES_MAX: Final = 64 * 1024 + 64
+_HEAD = struct.Struct(">IBQ")
+_BODY_HEAD_BYTES = _HEAD.size - 4
 _PADDING = bytes(PING_BYTES - _HEAD.size)
 
 
@@ -46,28 +52,17 @@ class Facts(msgspec.Struct, frozen=True, rename="camel"):
     eligible: bool = False
 
 
-def message(number: int, payload: bytes) -> bytes:
-    return _HEAD.pack(MESSAGE, number) + payload
+def frame(kind: int, number: int = 0, payload: bytes = b"") -> bytes:
+    """The bytes of one frame."""
+    return _HEAD.pack(_BODY_HEAD_BYTES + len(payload), kind, number) + payload
 
 
 def ping(number: int) -> bytes:
-    return _HEAD.pack(PING, number) + _PADDING
-
-
-def pong(number: int) -> bytes:
-    return _HEAD.pack(PONG, number)
+    return frame(PING, number, _PADDING)
 
 
 def facts(told: Facts) -> bytes:
-    return _HEAD.pack(FACTS, 0) + msgspec.msgpack.encode(told)
-
-
-def read(data: bytes) -> Frame | None:
-    """The frame, or none for what is too short or too long; unknown kinds are the caller's."""
-    if not _HEAD.size <= len(data) <= FRAME_BYTES_MAX:
-        return None
-    kind, number = _HEAD.unpack_from(data)
-    return Frame(kind, number, data[_HEAD.size :])
+    return frame(FACTS, 0, msgspec.msgpack.encode(told))
 
 
 def read_facts(payload: bytes) -> Facts | None:
@@ -75,6 +70,36 @@ def read_facts(payload: bytes) -> Facts | None:
         return msgspec.msgpack.decode(payload, type=Facts)
     except (msgspec.DecodeError, ValueError):
         return None
+
+
+class MalformedError(Exception):
+    """The other side does not send frames: the link is closed, nothing else."""
+
+
+class Splitter:
+    """Takes bytes as they come, gives frames as they are complete."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Add bytes; yields what is complete.
+
+        Raises:
+            MalformedError: A length that no frame of ours has.
+        """
+        self._waiting += data
+        at = 0
+        while len(self._waiting) - at >= _HEAD.size:
+            length, kind, number = _HEAD.unpack_from(self._waiting, at)
+            if not _BODY_HEAD_BYTES <= length <= FRAME_BYTES_MAX:
+                raise MalformedError(f"a frame of {length} bytes")
+            end = at + 4 + length
+            if end > len(self._waiting):
+                break
+            yield Frame(kind, number, bytes(self._waiting[at + _HEAD.size : end]))
+            at = end
+        del self._waiting[:at]
 
 
 class Window:

@@ -1,0 +1,105 @@
+"""The commands of `standfast-agent` besides `run`."""
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import msgspec
+
+from standfast.adapters import pki
+from standfast.agent import install as installing
+from standfast.agent import local
+from standfast.agent.agent import Settings
+from standfast.agent.unit import NAME, PATH
+from standfast.errors import RefusedError, StandfastError
+from standfast.member.store import Store, replace_file
+from standfast.wire.api import MemberStatus
+
+
+@click.group()
+def cli() -> None:
+    """The agent of one node: runs its resources while the members of its cluster let it."""
+
+
+@cli.command()
+def run() -> None:
+    """Run the agent (what the systemd unit does)."""
+    raise AssertionError("`main` runs it before this is loaded")
+
+
+@cli.command()
+def install() -> None:
+    """Write, enable and start the systemd unit. Again after an upgrade."""
+    installing.install()
+    click.echo(f"{PATH} is enabled; the node now waits for its bundle (standfast-agent enroll)")
+
+
+@cli.command()
+@click.option("--purge", is_flag=True, help="Forget identity and votes too.")
+def uninstall(*, purge: bool) -> None:
+    """Stop and remove the systemd unit; what runs goes on running."""
+    installing.uninstall(Settings.from_environment().state, purge=purge)
+
+
+@cli.command()
+@click.option(
+    "--bundle",
+    type=click.File("rb"),
+    required=True,
+    help="The file that `kubectl standfast enroll CLUSTER NODE` wrote, or - for standard input.",
+)
+@click.option("--anew", is_flag=True, help="Leave the present cluster: become a new member.")
+def enroll(bundle: BinaryIO, *, anew: bool) -> None:
+    """Give this node its first identity; the agent takes it from there."""
+    settings = Settings.from_environment()
+    text = bundle.read()
+    parsed = pki.parse_bundle(text, datetime.now(UTC))
+    known = Store(settings.state).enrolment() if settings.state.exists() else None
+    if known is not None and (settings.state / "identity").exists():
+        if not anew:
+            raise RefusedError(
+                f"this node is enrolled in {known.cluster or known.cluster_uid} already",
+                remedy="standfast-agent enroll --anew --bundle FILE makes it a new member",
+            )
+        _leave(settings.state)
+    replace_file(settings.bundle, text)
+    click.echo(f"{settings.bundle}: {parsed.node} awaits enrolment in {parsed.cluster}")
+
+
+def _leave(state: Path) -> None:
+    """Become nobody: the old state is kept aside, and the agent is stopped while it is moved."""
+    with contextlib.suppress(StandfastError):
+        installing.systemctl("stop", NAME)
+    aside = state.with_name(f"{state.name}.{time.time_ns() // 1_000_000_000}")
+    shutil.move(state, aside)
+    click.echo(f"the old identity is in {aside}")
+    with contextlib.suppress(StandfastError):
+        installing.systemctl("start", NAME)
+
+
+@cli.command()
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+def status(output: str) -> None:
+    """What the agent on this machine says of itself."""
+    body = local.ask(Settings.from_environment().socket)
+    if output == "json":
+        click.echo(body)
+    else:
+        click.echo(local.render(msgspec.json.decode(body, type=MemberStatus)))
+
+
+def command_line() -> None:
+    """Errors are sentences, exit codes say what to do about them."""
+    try:
+        cli(prog_name="standfast-agent")
+    except StandfastError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os._exit(0)

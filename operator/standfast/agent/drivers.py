@@ -1,0 +1,189 @@
+"""Performs the group's calls: one task per call, its outcome comes back as an event.
+
+Start, stop and looks of one resource never overlap: a call waits until the one before it has
+unwound after its cancellation. A kill waits for nothing. What a driver raises is an outcome; a
+fault of ours in a driver fails that call and is logged whole: a lease must not end by it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from standfast.core import group_events as ev
+from standfast.core.group_spec import Spec
+from standfast.errors import StandfastError, UserError
+from standfast.member.mailbox import Mailbox
+from standfast.ports.events import Alert, EventSink
+from standfast.ports.resource import Change, Presence, ResourceDriver, ResourceEvent, Verdict
+
+Call = ev.Look | ev.Check | ev.Start | ev.Stop | ev.Kill
+log = logging.getLogger("standfast")
+
+_SEEN = {
+    Presence.STOPPED: ev.Seen.STOPPED,
+    Presence.RUNNING: ev.Seen.RUNNING,
+    Presence.UNKNOWN: ev.Seen.UNKNOWN,
+}
+_VERDICTS = {
+    Verdict.UP: ev.Verdict.UP,
+    Verdict.DOWN: ev.Verdict.DOWN,
+    Verdict.UNKNOWN: ev.Verdict.UNKNOWN,
+}
+_TURNED = {
+    Change.DIED: ev.Turned.DIED,
+    Change.APPEARED: ev.Turned.APPEARED,
+    Change.UNWATCHED: ev.Turned.UNSURE,
+    Change.WATCHED: ev.Turned.UNSURE,
+}
+
+
+@dataclass
+class _Place:
+    """One resource: its driver, its watch, the call under way, what it is concerned about."""
+
+    driver: ResourceDriver
+    watch: asyncio.Task[None]
+    task: asyncio.Task[None] | None = None
+    call: int = 0
+    concerns: set[str] = field(default_factory=set)
+
+
+class Drivers:
+    """All drivers of the node."""
+
+    def __init__(
+        self,
+        make: Callable[[Spec], ResourceDriver],
+        mailbox: Mailbox,
+        sink: EventSink,
+        report: Callable[[ev.GroupEvent], None],
+    ) -> None:
+        self._make = make
+        self._mailbox = mailbox
+        self._sink = sink
+        self._report = report
+        self._places: dict[str, _Place] = {}
+
+    def make(self, spec: Spec) -> None:
+        """Make the driver of a resource, in place of one of that name."""
+        self.drop(spec.name)
+        driver = self._make(spec)
+        watch = self._mailbox.start(self._watch(driver), f"watch {spec.name}")
+        self._places[spec.name] = _Place(driver, watch)
+
+    def drop(self, name: str) -> None:
+        place = self._places.pop(name, None)
+        if place is None:
+            return
+        place.watch.cancel()
+        for reason in place.concerns:
+            self._sink.clear_alert(name, reason)
+        self._mailbox.start(_close(place), f"close {name}")
+
+    def begin(self, call: Call) -> None:
+        """Start a call; its outcome is reported unless it is cancelled."""
+        place = self._places[call.name]
+        before = None if isinstance(call, ev.Kill) else place.task
+        place.call = call.call
+        work = self._perform(place, call, before)
+        place.task = self._mailbox.start(work, f"{type(call).__name__} {call.name}")
+
+    def cancel(self, name: str, call: int) -> None:
+        place = self._places.get(name)
+        if place is not None and place.call == call and place.task is not None:
+            place.task.cancel()
+
+    def extend(self, until_ms: int) -> None:
+        """The lease lasts longer: what the kernel holds may live until then."""
+        for place in self._places.values():
+            place.driver.extend(until_ms)
+
+    async def close(self) -> None:
+        """Let go of everything; what runs goes on running."""
+        for place in self._places.values():
+            place.watch.cancel()
+            if place.task is not None:
+                place.task.cancel()
+        await asyncio.gather(*(place.driver.close() for place in self._places.values()))
+        self._places.clear()
+
+    # ---------------------------------------------------------------- one call
+
+    async def _perform(
+        self, place: _Place, call: Call, before: "asyncio.Task[None] | None"
+    ) -> None:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        try:
+            outcome = await self._outcome(place, call)
+        except StandfastError as error:
+            outcome = _failed(call, error.problem, error.remedy, lasting=_is_lasting(error))
+        except Exception as error:
+            log.exception("DriverFault", extra={"fields": {"resource": call.name}})
+            outcome = _failed(call, f"{type(error).__name__}: {error}", "", lasting=False)
+        self._report(outcome)
+
+    async def _outcome(self, place: _Place, call: Call) -> ev.GroupEvent:
+        driver = place.driver
+        match call:
+            case ev.Look(name, number, ready):
+                state = await driver.probe()
+                obstacles = None
+                if ready:
+                    obstacles = tuple(await driver.ready())
+                    self._concerned(place, await driver.concerns())
+                seen = _SEEN[state.presence]
+                return ev.Looked(name, number, seen, state.message, obstacles)
+            case ev.Check(name, number):
+                health = await driver.check()
+                return ev.Checked(name, number, _VERDICTS[health.verdict], health.message)
+            case ev.Start(name, number, until_ms):
+                await driver.start(until_ms)
+                return ev.Started(name, number)
+            case ev.Stop(name, number, budget_ms):
+                await driver.stop(budget_ms)
+                return ev.StopEnded(name, number)
+            case ev.Kill(name, number):
+                await driver.kill()
+                return ev.StopEnded(name, number)
+
+    def _concerned(self, place: _Place, alerts: list[Alert]) -> None:
+        name = place.driver.name
+        for alert in alerts:
+            self._sink.raise_alert(name, alert)
+        now = {alert.reason for alert in alerts}
+        for reason in place.concerns - now:
+            self._sink.clear_alert(name, reason)
+        place.concerns = now
+
+    async def _watch(self, driver: ResourceDriver) -> None:
+        def report(event: ResourceEvent) -> None:
+            self._report(ev.Changed(event.resource, _TURNED[event.change], event.message))
+
+        await driver.watch(report)
+
+
+def _failed(call: Call, problem: str, remedy: str, *, lasting: bool) -> ev.GroupEvent:
+    match call:
+        case ev.Look(name, number, _):
+            return ev.Looked(name, number, ev.Seen.UNKNOWN, problem)
+        case ev.Check(name, number):
+            return ev.Checked(name, number, ev.Verdict.UNKNOWN, problem)
+        case ev.Start(name, number, _):
+            return ev.StartFailed(name, number, problem, remedy, lasting)
+        case ev.Stop(name, number, _) | ev.Kill(name, number):
+            return ev.StopEnded(name, number, problem)
+
+
+def _is_lasting(error: StandfastError) -> bool:
+    return isinstance(error, UserError)
+
+
+async def _close(place: _Place) -> None:
+    tasks: list[Awaitable[object]] = [place.watch]
+    if place.task is not None:
+        place.task.cancel()
+        tasks.append(place.task)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await place.driver.close()

@@ -1,0 +1,38 @@
+"""`standfast-agent`: `run` is the service; everything else is for people and loaded on demand.
+
+A restarted agent has a few hundred milliseconds to win its lease back, so `run` loads no command
+line framework.
+"""
+
+import sys
+
+from standfast.errors import StandfastError
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    if sys.argv[1:] == ["run"]:
+        _run()
+        return
+    from standfast.agent.commands import command_line
+
+    command_line()
+
+
+def _run() -> None:
+    import asyncio
+
+    from standfast.agent.agent import Agent, Settings
+    from standfast.agent.machine import linux_drivers
+    from standfast.member import logs
+    from standfast.member.process import make_punctual, refuse_optimised
+
+    settings = Settings.from_environment()
+    logs.set_up(settings.log_level)
+    try:
+        refuse_optimised()
+        make_punctual(real_time=settings.real_time)
+        asyncio.run(Agent(settings, linux_drivers).run())
+    except StandfastError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 the process edge
+        sys.exit(error.exit_code)

@@ -1,0 +1,477 @@
+"""A data node's duties: the quorum says who may, the group says what next, drivers do it.
+
+Effects of the quorum become events of the group, and the other way round. Neither ever steps
+within a step of itself: what the group asks of the quorum goes through the mailbox.
+
+Rules kept here: the deadline file is written before the lease is used longer and removed before
+it is given back; addresses are extended with every renewal; nothing starts before the first record
+of a term is committed; a node says that it would stand only when everything critical was tried.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import assert_never
+
+from standfast.adapters.linux.deadline import Deadline, DeadlineFile
+from standfast.agent.clockwatch import ClockWatch, Reading, Sign, realtime_ms
+from standfast.agent.drivers import Drivers
+from standfast.agent.specs import specs_of
+from standfast.agent.takeover import Takeover
+from standfast.core import group as groups
+from standfast.core import group_events as ev
+from standfast.core.events import (
+    ClockSuspect,
+    Declined,
+    Effect,
+    EmergencyStop,
+    GaveUp,
+    Halted,
+    LeaseExtended,
+    LeaseWon,
+    LocalChanged,
+    Loss,
+    Persist,
+    ProofFound,
+    ProofHeld,
+    RecordCommitted,
+    ReleaseCancelled,
+    Released,
+    ReleaseRequested,
+    Send,
+    Standing,
+    StandRequested,
+    StopForRelease,
+    Stopped,
+    TtlRequested,
+)
+from standfast.core.group_spec import Spec
+from standfast.core.group_state import Cell, Group, Phase
+from standfast.core.ids import FIRST, MemberUid
+from standfast.core.quorum import Adopted
+from standfast.core.record import DataMode, Proof, Record, Suspect
+from standfast.core.state import Local
+from standfast.core.state import State as QuorumState
+from standfast.errors import RefusedError
+from standfast.member.chronicle import values
+from standfast.member.duties import Report
+from standfast.member.links import Links
+from standfast.member.membership import Membership
+from standfast.member.voter import Voter
+from standfast.ports.events import Alert
+from standfast.ports.resource import ResourceDriver
+from standfast.wire.api import (
+    Accepted,
+    GroupRequest,
+    ReleaseRequest,
+    ResourceStatus,
+    StandRequest,
+    State,
+)
+from standfast.wire.frames import Facts
+
+NOBODY_MS = 3000
+"""So long without any holder in sight means that a hand-over found no taker."""
+
+
+class Node:
+    """The `Duties` of an agent."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        deadline: DeadlineFile,
+        make_driver: Callable[[Spec], ResourceDriver],
+    ) -> None:
+        self._membership = membership
+        self._chronicle = membership.chronicle
+        self._mailbox = membership.process.mailbox
+        self._clock = membership.process.clock
+        self._deadline = deadline
+        self._drivers = Drivers(
+            make_driver,
+            self._mailbox,
+            self._chronicle,
+            lambda event: self._mailbox.put(lambda: self._take(event)),
+        )
+        self._group = Group()
+        self._takeover = Takeover()
+        self._clocks = ClockWatch()
+        self._voter: Voter | None = None
+        self._links: Links | None = None
+        self._declared = GroupRequest(generation=-1)
+        self._is_begun = False
+        self._is_eligible = False
+        self._held_at_ms: int | None = None
+        self._clocks_at_ms = 0
+        self._release_id = ""
+        self._others = (False, True)
+        self._take_up_declaration()
+
+    # ---------------------------------------------------------------- Duties: the quorum
+
+    def adopted(self, record: Record) -> Adopted | None:
+        del record  # the quorum compares
+        found = self._deadline.read()
+        if found is None or found.boot != self._membership.process.boot:
+            return None
+        if found.until_ms <= self._clock.now_ms():
+            return None
+        return Adopted(found.term, found.until_ms)
+
+    def begin(self, voter: Voter, links: Links) -> None:
+        self._voter, self._links = voter, links
+        self._held_at_ms = self._clock.now_ms()
+        if self._declared.generation >= 0:  # the data mode is known from now on
+            self._declare(self._declared)
+
+    def on_effect(self, effect: Effect) -> None:
+        now_ms = self._clock.now_ms()
+        match effect:
+            case LeaseWon(term, until_ms):
+                self._takeover.won(term, now_ms)
+                self._hold_until(term, until_ms)
+            case LeaseExtended(term, until_ms):
+                self._hold_until(term, until_ms)
+            case RecordCommitted(record, first):
+                self._committed(record, first=first)
+            case EmergencyStop(term, loss, message):
+                self._deadline.remove()
+                self._clocks.forget()
+                # A node that has just joined a cluster in which nobody ever held ends its own
+                # application as gently as any other stop.
+                gently = loss is Loss.RESTARTED and term == 0 and self._record.version == FIRST
+                self._take(ev.StopAll(emergency=not gently, why=message))
+            case StopForRelease():
+                self._take(ev.StopAll(emergency=False))
+            case Released():
+                self._deadline.remove()
+                self._clocks.forget()
+            case ProofFound(suspect, proof):
+                self._takeover.proven(suspect, proof, now_ms)
+                self._tell_proofs()
+            case Standing():
+                if self._state.holding is None:
+                    self._takeover.stood(now_ms)
+            case GaveUp():
+                self._takeover.gave_up()
+            case Halted() | Declined() | Persist() | Send():
+                pass
+            case _:
+                assert_never(effect)
+
+    def on_step(self) -> None:
+        if not self._is_begun:
+            self._is_begun = True
+            lease = self._state.holding
+            if lease is not None:
+                self._take(ev.Adopted(lease.term, lease.lease_until_ms))
+        self._look_at_others()
+
+    def on_links(self) -> None:
+        self._look_at_others()
+
+    def _hold_until(self, term: int, until_ms: int) -> None:
+        boot = self._membership.process.boot
+        self._deadline.write(Deadline(boot, term, until_ms))
+        self._take(ev.Extended(until_ms))
+        self._drivers.extend(until_ms)
+
+    def _committed(self, record: Record, *, first: bool) -> None:
+        lease = self._state.holding
+        if lease is None:
+            return
+        if first:
+            self._takeover.committed(record, self._clock.now_ms())
+            self._take(ev.Permitted(lease.term, lease.lease_until_ms, record.suspects))
+        self._tell_proofs()
+
+    def _tell_proofs(self) -> None:
+        self._take(ev.ProofsChanged(self._record.suspects, dict(self._state.proofs)))
+
+    # ---------------------------------------------------------------- Duties: time
+
+    def next_ms(self) -> int | None:
+        now_ms = self._clock.now_ms()
+        due = [groups.wake_at_ms(self._group, now_ms)]
+        if self._voter is not None and self._state.holding is not None:
+            due.append(self._clocks_at_ms + self._record.config.timing.tick_ms)
+        elif self._held_at_ms is not None:
+            gone_ms = self._held_at_ms + NOBODY_MS
+            due.append(gone_ms if gone_ms > now_ms else None)
+        return min((at_ms for at_ms in due if at_ms is not None), default=None)
+
+    def tick(self) -> None:
+        self._look_at_clocks()
+        self._look_at_others()
+        self._take(ev.Tick())
+
+    def _look_at_clocks(self) -> None:
+        self._clocks_at_ms = self._clock.now_ms()
+        voter = self._voter
+        lease = None if voter is None else voter.state.holding
+        if voter is None or lease is None or not lease.renews:
+            return
+        timing = self._record.config.timing
+        reading = Reading(
+            boottime_ms=self._clocks_at_ms,
+            realtime_ms=realtime_ms(),
+            lease_until_ms=lease.lease_until_ms,
+            hold_ms=self._record.config.hold_ms(lease.ttl_ms),
+            guard_ms=timing.guard_ms,
+            heartbeat_ms=timing.heartbeat_ms,
+        )
+        match self._clocks.look(reading):
+            case Sign.NONE:
+                pass
+            case Sign.JUMPED:
+                voter.take(TtlRequested(lease.ttl_ms))  # renews at once
+            case Sign.STEPPED:
+                fields = values(took_ms=self._clocks.jump_ms)
+                self._chronicle.note("ClockStepped", "The wall clock was set forward", fields)
+            case Sign.SUSPECT:
+                ahead_ms = self._clocks.jump_ms
+                message = f"the wall clock ran {ahead_ms} ms ahead and no voter shows why"
+                voter.take(ClockSuspect(message))
+
+    def _look_at_others(self) -> None:
+        """Whether somebody else would take over, and whether anybody holds."""
+        voter, links = self._voter, self._links
+        if voter is None or links is None:
+            return
+        now_ms = self._clock.now_ms()
+        if voter.somebody_holds:
+            self._held_at_ms = now_ms
+        since_ms = now_ms - (self._held_at_ms if self._held_at_ms is not None else now_ms)
+        others = (self._successor() is not None, since_ms < NOBODY_MS)
+        if others != self._others:
+            self._others = others
+            self._take(ev.OthersChanged(*others))
+        self._prove_own_runs()
+
+    def _prove_own_runs(self) -> None:
+        """An earlier run in this boot left nothing that this run has not stopped or adopted."""
+        voter = self._voter
+        if voter is None or voter.state.holding is None or not groups.is_settled(self._group):
+            return
+        for suspect in self._record.suspects:
+            mine = (suspect.member, suspect.boot) == (voter.state.me, voter.boot)
+            if mine and suspect not in voter.state.proofs:
+                self._mailbox.put(partial(self._observed, suspect))
+
+    def _observed(self, suspect: Suspect) -> None:
+        if self._voter is not None:
+            self._voter.take(ProofHeld(suspect, Proof.OBSERVED))
+
+    def _successor(self) -> MemberUid | None:
+        assert self._links is not None
+        nodes = self._record.config.data_nodes()
+        return next((uid for uid in self._links.eligible() if uid in nodes), None)
+
+    # ---------------------------------------------------------------- Duties: the operator
+
+    def declare(self, request: GroupRequest) -> None:
+        if request.generation < self._declared.generation:
+            raise RefusedError(
+                f"declaration {request.generation} is older than {self._declared.generation}, "
+                "which this node has accepted",
+                remedy="send the newest declaration",
+            )
+        specs_of(request.resources, self._data_mode)
+        if request != self._declared:
+            self._membership.store.save_declared(request)
+            self._declare(request)
+
+    def release(self, request: ReleaseRequest) -> Accepted:
+        voter = self._voter_of("release")
+        if request.request_id == self._release_id:
+            return Accepted(accepted=True)
+        successor = None if request.successor is None else MemberUid(request.successor)
+        declined = voter.declined(ReleaseRequested(successor))
+        if declined is not None:
+            raise RefusedError(declined.problem, remedy=declined.remedy)
+        self._release_id = request.request_id
+        fields = values(peer=successor or "", reason=request.reason)
+        self._chronicle.note("ReleaseRequested", "A planned switchover begins", fields)
+        return Accepted(accepted=True)
+
+    def cancel_release(self, request_id: str) -> Accepted:
+        voter = self._voter_of("cancel")
+        lease = voter.state.holding
+        if lease is None or not lease.releasing or request_id != self._release_id:
+            return Accepted(accepted=False)
+        self._release_id = ""
+        voter.take(ReleaseCancelled())
+        self._take(ev.Resumed())
+        self._chronicle.note("ReleaseCancelled", "The planned switchover is called off")
+        return Accepted(accepted=True)
+
+    def stand(self, request: StandRequest) -> Accepted:
+        voter = self._voter_of("stand")
+        self._take(ev.Forgiven())
+        found = groups.hindrances(self._group, self._clock.now_ms())
+        if found:
+            raise RefusedError(
+                f"this node does not stand: {'; '.join(found)}",
+                remedy="remove what is in the way, or let another node stand",
+            )
+        self._chronicle.note(
+            "StandRequested", "Asked to stand now", values(request=request.request_id)
+        )
+        self._mailbox.put(lambda: _ignore(voter.take(StandRequested())))
+        return Accepted(accepted=True)
+
+    def _voter_of(self, what: str) -> Voter:
+        if self._voter is None:
+            raise RefusedError(
+                f"this node has no config yet, so it cannot {what}",
+                remedy="send it the first config (PUT /v1/config)",
+            )
+        return self._voter
+
+    def _take_up_declaration(self) -> None:
+        """What an earlier run accepted holds until the operator says otherwise."""
+        kept = self._membership.store.declared()
+        if kept is not None:
+            self._declare(kept)
+
+    def _declare(self, request: GroupRequest) -> None:
+        self._declared = request
+        hindrance = ""
+        if request.maintenance:
+            hindrance = "this node is in maintenance"
+        elif not request.eligible:
+            hindrance = request.ineligible_reason or "the operator does not let this node stand"
+        specs = specs_of(request.resources, self._data_mode)
+        self._take(ev.Declared(request.generation, specs, hindrance))
+        self._membership.board.change()
+
+    @property
+    def _data_mode(self) -> DataMode:
+        return DataMode.NONE if self._voter is None else self._record.config.data
+
+    # ---------------------------------------------------------------- the group
+
+    def _take(self, event: ev.GroupEvent) -> None:
+        self._group, effects = groups.step(self._group, event, self._clock.now_ms())
+        for effect in effects:
+            self._perform(effect)
+        if effects:
+            self._membership.board.change()
+        self._say_eligible()
+
+    def _perform(self, effect: ev.GroupEffect) -> None:
+        match effect:
+            case ev.Make(spec):
+                self._drivers.make(spec)
+            case ev.Drop(name):
+                self._drivers.drop(name)
+            case ev.Look() | ev.Check() | ev.Start() | ev.Stop() | ev.Kill():
+                self._drivers.begin(effect)
+            case ev.Cancel(name, call):
+                self._drivers.cancel(name, call)
+            case ev.AllStopped():
+                self._mailbox.put(self._tell_stopped)
+            case ev.HandOver():
+                self._mailbox.put(self._hand_over)
+            case ev.Serving(term):
+                self._takeover.served(term, self._clock.now_ms())
+                self._chronicle.note("Serving", "Everything critical runs", values(term=term))
+            case ev.Note(kind, message, fields):
+                self._chronicle.note(kind, message, fields)
+            case ev.Alarm(resource, reason, message, remedy):
+                self._chronicle.raise_alert(resource, Alert(reason, message, remedy))
+            case ev.Calm(resource, reason):
+                self._chronicle.clear_alert(resource, reason)
+            case ev.GroupDeclined(problem, _):
+                self._chronicle.note("Declined", "Declaration not taken", values(error=problem))
+            case _:
+                assert_never(effect)
+
+    def _tell_stopped(self) -> None:
+        if self._voter is not None:
+            self._voter.take(Stopped())
+
+    def _hand_over(self) -> None:
+        """A resource does not get to run here: release the lease to another node, if one would."""
+        voter = self._voter
+        if voter is None:
+            return
+        successor = self._successor()
+        if successor is None:
+            self._take(ev.HandOverDeclined("no other node would stand"))
+            return
+        declined = voter.declined(ReleaseRequested(successor))
+        if declined is not None:
+            self._take(ev.HandOverDeclined(declined.problem))
+
+    def _say_eligible(self) -> None:
+        """Tell the quorum and the others when this node's readiness changes."""
+        voter = self._voter
+        if voter is None:
+            return
+        eligible = not groups.hindrances(self._group, self._clock.now_ms())
+        if eligible == self._is_eligible:
+            return
+        self._is_eligible = eligible
+        self._membership.board.change()
+        self._mailbox.put(lambda: _ignore(voter.take(LocalChanged(Local(eligible=eligible)))))
+        if self._links is not None:
+            self._links.tell(Facts(eligible=eligible))
+
+    # ---------------------------------------------------------------- Duties: status, end
+
+    def report(self) -> Report:
+        now_ms = self._clock.now_ms()
+        now = datetime.now(UTC)
+        return Report(
+            serving_term=self._group.serving_term,
+            hindrances=groups.hindrances(self._group, now_ms),
+            resources=tuple(
+                _status_of(cell, now - timedelta(milliseconds=now_ms - cell.since_ms))
+                for cell in self._group.cells.values()
+            ),
+            generation=max(0, self._group.generation),
+            proofs=self._takeover.proofs,
+            takeover=self._takeover.status(),
+        )
+
+    async def close(self) -> None:
+        await self._drivers.close()
+
+    @property
+    def _state(self) -> QuorumState:
+        assert self._voter is not None, "effects come after the beginning"
+        return self._voter.state
+
+    @property
+    def _record(self) -> Record:
+        return self._state.record
+
+
+_STATES: dict[Phase, State] = {
+    Phase.UNKNOWN: "Unknown",
+    Phase.STOPPED: "Stopped",
+    Phase.FOUND: "Running",
+    Phase.STARTING: "Starting",
+    Phase.RUNNING: "Running",
+    Phase.STOPPING: "Stopping",
+    Phase.KILLING: "Stopping",
+}
+
+
+def _status_of(cell: Cell, since: datetime) -> ResourceStatus:
+    failed = cell.fault is not None and cell.phase is Phase.STOPPED
+    return ResourceStatus(
+        name=cell.spec.name,
+        type=cell.spec.kind,
+        state="Failed" if failed else _STATES[cell.phase],
+        message=cell.fault.message if failed and cell.fault is not None else cell.message,
+        reason=cell.fault.reason if cell.fault is not None else "",
+        restarts=len(cell.failures),
+        since=since,
+    )
+
+
+def _ignore(_: object) -> None:
+    """Effects were performed; nobody asks for them here."""

@@ -1,0 +1,80 @@
+"""Declared resources as the group and the drivers need them.
+
+The fingerprint of a `Spec` is the canonical JSON of what makes the thing that thing; the driver's
+configuration is read back from it, so that the two can never disagree.
+"""
+
+import json
+from collections.abc import Sequence
+from ipaddress import ip_interface
+from typing import assert_never
+
+from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
+from standfast.core.group_spec import Spec, Then, problems
+from standfast.core.proof import Need, default_need, enough
+from standfast.core.record import DataMode
+from standfast.errors import UserError
+from standfast.wire.resources import ResourceSpec, Systemd, Vip
+
+
+def specs_of(resources: Sequence[ResourceSpec], data: DataMode) -> tuple[Spec, ...]:
+    """The group's view of a declaration.
+
+    Raises:
+        UserError: Some of it cannot be; the sentence names all of it.
+    """
+    specs = tuple(_spec_of(resource, data) for resource in resources)
+    found = problems(specs)
+    if found:
+        raise UserError("; ".join(found), remedy="correct dependsOn of the HAResources")
+    for spec in specs:
+        config_of(spec)
+    return specs
+
+
+def config_of(spec: Spec) -> DriverConfig:
+    """What the driver of this resource is made from.
+
+    Raises:
+        UserError: A value does not read.
+    """
+    fields = json.loads(spec.fingerprint)
+    if spec.kind == "vip":
+        try:
+            address = ip_interface(fields["address"])
+        except ValueError as error:
+            raise UserError(
+                f"resource {spec.name} has the address {fields['address']!r}, which does not read "
+                f"as an address with a prefix length: {error}",
+                remedy=f"correct spec.vip.address of HAResource {spec.name}, as 10.10.1.100/24",
+            ) from error
+        return VipConfig(spec.name, address, fields["interface"])
+    return SystemdConfig(spec.name, fields["unit"])
+
+
+def _spec_of(resource: ResourceSpec, data: DataMode) -> Spec:
+    match resource:
+        case Vip(address=address, interface=interface):
+            kind, need, rides_out = "vip", Need.ADDRESS, True
+            thing = {"address": address, "interface": interface}
+        case Systemd(unit=unit):
+            kind, need, rides_out = "systemd", default_need(data, exclusive=False), False
+            thing = {"unit": unit}
+        case _:
+            assert_never(resource)
+    return Spec(
+        name=resource.name,
+        kind=kind,
+        fingerprint=json.dumps(thing, sort_keys=True),
+        depends_on=resource.depends_on,
+        critical=resource.critical,
+        rides_out=rides_out,
+        suffices=enough(need),
+        start_ms=resource.start_timeout_ms,
+        stop_ms=resource.stop_timeout_ms,
+        check_every_ms=resource.monitor.interval_ms,
+        check_ms=resource.monitor.timeout_ms,
+        restarts=resource.on_failure.restarts,
+        window_ms=resource.on_failure.window_ms,
+        then=Then(resource.on_failure.then),
+    )

@@ -1,0 +1,402 @@
+"""This process as a member of one cluster: from enrolment over the first config to votes.
+
+Everything here happens in the one loop. Requests of the operator are methods that change durable
+files first and answer then; what is refused changes nothing.
+"""
+
+import base64
+import binascii
+import ssl
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography.exceptions import InvalidSignature
+
+from standfast.adapters import pki
+from standfast.adapters.linux.journal import SlotJournal
+from standfast.adapters.pki import Identity, ServerIdentities, client_context, dns_name
+from standfast.adapters.pki.certificates import public_key, read_certificate, read_key
+from standfast.core import quorum
+from standfast.core.events import Connected, Effect, FencedReported, LeaseExtended, Received
+from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId
+from standfast.core.messages import Envelope, Fenced
+from standfast.core.record import Config, MemberKind
+from standfast.core.state import Durable
+from standfast.errors import RefusedError, TransientError, UserError
+from standfast.member.board import Board
+from standfast.member.chronicle import Chronicle, values
+from standfast.member.duties import Duties
+from standfast.member.links import Links, Wiring
+from standfast.member.mailbox import Mailbox
+from standfast.member.store import Enrolment, Store
+from standfast.member.voter import Tools, Voter
+from standfast.ports.clock import Clock
+from standfast.ports.events import Alert
+from standfast.ports.journal import Journal
+from standfast.wire import durable as durables
+from standfast.wire.api import (
+    Accepted,
+    CertificateRequest,
+    ConfigRequest,
+    CsrAnswer,
+    FencedRequest,
+)
+
+CERTIFICATE_LOOK_MS = 600_000
+EXPIRES_SOON = timedelta(days=30)
+_SOURCE = "identity"
+
+
+@dataclass(frozen=True)
+class Process:
+    """What all memberships of one process share."""
+
+    kind: MemberKind
+    clock: Clock
+    mailbox: Mailbox
+    boot: BootId
+    run: RunId
+    identities: ServerIdentities
+
+
+class Membership:
+    """One cluster of this process."""
+
+    def __init__(self, process: Process, cluster: ClusterUid, store: Store) -> None:
+        self.process = process
+        self.cluster = cluster
+        self.store = store
+        self.board = Board()
+        self.chronicle = Chronicle(store.log, self.board.change, cluster)
+        self.enrolment: Enrolment | None = store.enrolment()
+        self.identity: Identity | None = None
+        self.not_after: datetime | None = None
+        self.token = store.token()
+        self.voter: Voter | None = None
+        self.links: Links | None = None
+        self.introduction: tuple[str, str, tuple[str, ...]] = ("", "", ())
+        self.on_enrolled: Callable[[], None] = _nothing
+        self.duties: Duties
+        self._shown: object = None
+        self._context: ssl.SSLContext | None = None
+        self._journal: Journal | None = None
+        self._certificate_look_ms = 0
+
+    def open(self, make_duties: "Callable[[Membership], Duties]") -> None:
+        """Take up what an earlier run left: identity, votes, resources."""
+        self.duties = make_duties(self)
+        identity = self.store.identity()
+        if identity is not None:
+            self._serve(identity)
+        if self.enrolment is not None and identity is not None and self.store.journal.exists():
+            journal = self._open_journal()
+            kept = journal.load()
+            if kept is not None:
+                self._begin(durables.decode(kept))
+
+    async def close(self) -> None:
+        await self.duties.close()
+        if self.links is not None:
+            self.links.close()
+        if self._journal is not None:
+            self._journal.close()
+        self.chronicle.close()
+
+    # ---------------------------------------------------------------- enrolment
+
+    def make_request(self) -> CsrAnswer:
+        """A signing request for this member; its uid is drawn the first time and then stays."""
+        if self.enrolment is None:
+            uid = MemberUid(str(uuid.uuid4()))
+            enrolment = Enrolment(self.cluster, uid, *self.introduction)
+            self.store.save_enrolment(enrolment)
+            self.enrolment = enrolment
+        key = self.store.pending_key(pki.new_key)
+        uid = self.enrolment.member_uid
+        request = pki.make_request(key, pki.Member(uid, self.cluster))
+        return CsrAnswer(member_uid=uid, csr=request, boot_id=self.process.boot)
+
+    def take_certificate(self, request: CertificateRequest) -> None:
+        """Put a signed certificate in force, for the key whose request was made last.
+
+        Raises:
+            UserError: It is not ours, or not signed by the authority that comes with it.
+        """
+        if self.enrolment is None:
+            raise RefusedError(
+                f"no signing request was made for cluster {self.cluster}",
+                remedy="ask for one first (POST csr)",
+            )
+        certificate = read_certificate(request.certificate)
+        key = self.store.pending_key(pki.new_key)
+        expected = dns_name(pki.Member(self.enrolment.member_uid, self.cluster))
+        found = pki.facts(request.certificate)
+        if found.name != expected:
+            raise UserError(
+                f"the certificate names {found.name}, and this member is {expected}",
+                remedy="sign the request that this member answered with",
+            )
+        if public_key(certificate) != read_key(key).public_key():
+            raise UserError(
+                "the certificate belongs to another key than that of the last request",
+                remedy="ask for a new request (POST csr) and sign that",
+            )
+        try:
+            certificate.verify_directly_issued_by(read_certificate(request.ca))
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise UserError(
+                "the certificate is not signed by the authority that comes with it",
+                remedy="send the authority of this cluster with its certificate",
+            ) from error
+        identity = Identity(request.ca, request.certificate, key)
+        self.store.save_identity(identity)
+        self._serve(identity)
+        fields = values(not_after=f"{found.not_after:%Y-%m-%d}")
+        self.chronicle.note("Enrolled", "A certificate is in force", fields)
+        self.on_enrolled()
+
+    def _serve(self, identity: Identity) -> None:
+        self.process.identities.put(identity)
+        self.identity = identity
+        self._context = client_context(identity)
+        self.not_after = pki.facts(identity.certificate).not_after
+        self._certificate_look_ms = 0
+
+    # ---------------------------------------------------------------- the first config
+
+    def take_config(self, request: ConfigRequest) -> Accepted:
+        """Become a member under this config; the same again is fine, another is refused."""
+        config = self._checked(request)
+        if self.voter is not None:
+            first = self.store.config()
+            known = None if first is None else self._checked(first)
+            if known is not None and known.digest == config.digest:
+                return Accepted(accepted=True, config_id=str(self.voter.state.record.config.id))
+            raise RefusedError(
+                f"cluster {self.cluster} has a first config already (digest "
+                f"{known.digest if known else 'unknown'}), and this is another one (digest "
+                f"{config.digest}): a cluster has one",
+                remedy="change members and timers through the active node instead",
+            )
+        assert self.enrolment is not None, "checked"
+        self.store.save_config(request)
+        self._open_journal()
+        self._begin(quorum.durable_for(config, self.enrolment.member_uid))
+        fields = values(members=len(config.members), digest=config.digest)
+        self.chronicle.note("Configured", "Accepted the first config", fields)
+        return Accepted(accepted=True, config_id=str(config.id))
+
+    def _checked(self, request: ConfigRequest) -> Config:
+        if self.identity is None or self.enrolment is None:
+            raise RefusedError(
+                f"this member has no certificate of cluster {self.cluster} yet",
+                remedy="enrol it first",
+            )
+        try:
+            payload = base64.b64decode(request.config.payload, validate=True)
+            signature = base64.b64decode(request.config.signature, validate=True)
+        except binascii.Error as error:
+            raise UserError(
+                f"the config is not base64: {error}", remedy="send it as the API says"
+            ) from error
+        pki.verify(self.identity.ca, "config", payload, signature)
+        config = durables.decode_config(payload)
+        if config.cluster != self.cluster:
+            raise UserError(
+                f"the config is of cluster {config.cluster}, and this connection is for "
+                f"{self.cluster}",
+                remedy="send each cluster its own config",
+            )
+        me = config.member(self.enrolment.member_uid)
+        if me is None or me.kind is not self.process.kind:
+            named = "does not name it" if me is None else f"calls it a {me.kind.value} member"
+            raise UserError(
+                f"this is the {self.process.kind.value} member {self.enrolment.member_uid}, and "
+                f"the config {named}",
+                remedy="make the config of the uids that the members answered with",
+            )
+        problems = config.timing.problems()
+        if problems:
+            raise UserError("; ".join(problems), remedy="correct spec.timing of the HACluster")
+        return config
+
+    def _open_journal(self) -> Journal:
+        if self._journal is None:
+            self._journal = SlotJournal.open(self.store.journal)
+        return self._journal
+
+    def _begin(self, durable: Durable) -> None:
+        """Start the quorum member, and let its effects out."""
+        process = self.process
+        assert self._journal is not None
+        wiring = Wiring(
+            cluster=self.cluster,
+            me=durable.me,
+            run=process.run,
+            clock=process.clock,
+            mailbox=process.mailbox,
+            context=self._client_context,
+            server_name=lambda uid: dns_name(pki.Member(uid, self.cluster)),
+            on_message=self._receive,
+            on_connected=self._connected,
+            on_change=self._links_changed,
+            on_refused=self._refused,
+        )
+        links = Links(wiring)
+        tools = Tools(
+            journal=self._journal,
+            links=links,
+            clock=process.clock,
+            chronicle=self.chronicle,
+            on_effect=self._effect,
+            on_step=self._stepped,
+        )
+        voter = Voter(tools, durable, process.boot, process.run)
+        self.duties.begin(voter, links)
+        try:
+            voter.start(self.duties.adopted(durable.record))
+        except TransientError:
+            links.close()
+            raise
+        self.voter, self.links = voter, links
+
+    # ---------------------------------------------------------------- what comes in
+
+    def _client_context(self) -> ssl.SSLContext:
+        assert self._context is not None, "links begin after enrolment"
+        return self._context
+
+    def _receive(self, envelope: Envelope) -> None:
+        voter = self.voter
+        if voter is not None:
+            self.process.mailbox.put(lambda: _ignore(voter.take(Received(envelope))))
+
+    def _connected(self, uid: MemberUid) -> None:
+        voter = self.voter
+        if voter is not None:
+            self.process.mailbox.put(lambda: _ignore(voter.take(Connected(uid))))
+
+    def _links_changed(self) -> None:
+        self.board.change()
+        self.process.mailbox.put(self.duties.on_links)
+
+    def _refused(self, peer: str, problem: str) -> None:
+        self.chronicle.raise_alert(
+            peer,
+            Alert(
+                "MessageRefused",
+                f"{peer} sent what this member does not take: {problem}",
+                "let all members run versions that belong together",
+            ),
+        )
+
+    def fenced(self, request: FencedRequest) -> None:
+        """The operator attests a power-off."""
+        voter = self._configured()
+        config = voter.state.record.config
+        if config.member(MemberUid(request.member)) is None:
+            raise UserError(
+                f"{request.member} is no member of cluster {self.cluster}",
+                remedy="name a member by its uid (GET /v1/status)",
+            )
+        attested = Fenced(MemberUid(request.member), BootId(request.boot), request.evidence)
+        self.chronicle.note(
+            "Fenced",
+            "A boot is attested powered off",
+            values(peer=request.member, boot=request.boot, error=request.evidence),
+        )
+        voter.take(FencedReported(attested))
+
+    def check_token(self, token: int) -> None:
+        """Refuse an operator that is no longer the acting one (F73, F74); durable."""
+        if token < self.token:
+            raise RefusedError(
+                f"the operator's token is {token}, and this member has seen {self.token}: another "
+                "replica acts now",
+                remedy="let the acting replica do it (kubectl get lease)",
+            )
+        if token > self.token:
+            self.store.save_token(token)
+            self.token = token
+
+    def _configured(self) -> Voter:
+        if self.voter is None:
+            raise RefusedError(
+                f"this member has no config of cluster {self.cluster} yet",
+                remedy="send it the first config (PUT /v1/config)",
+            )
+        return self.voter
+
+    # ---------------------------------------------------------------- effects and time
+
+    def _effect(self, effect: Effect) -> None:
+        self.duties.on_effect(effect)
+        if not isinstance(effect, LeaseExtended):
+            self.board.change()
+
+    def _stepped(self) -> None:
+        self.duties.on_step()
+        if self.voter is None:
+            return
+        state = self.voter.state
+        shown = (
+            state.durable.term,
+            state.durable.voted_for,
+            state.durable.record.version,
+            state.holding is not None and (state.holding.term, state.holding.committed),
+            state.candidacy is not None,
+            state.promise is not None and state.promise.holder,
+        )
+        if shown != self._shown:
+            self._shown = shown
+            self.board.change()
+
+    def next_ms(self) -> int | None:
+        due = [self._certificate_look_ms or self.process.clock.now_ms()]
+        for part in (self.voter, self.duties):
+            at_ms = part.next_ms() if part is not None else None
+            if at_ms is not None:
+                due.append(at_ms)
+        return min(due)
+
+    def tick(self) -> None:
+        """Do what is due; harmless when nothing is."""
+        now_ms = self.process.clock.now_ms()
+        if self.voter is not None:
+            at_ms = self.voter.next_ms()
+            if at_ms is not None and at_ms <= now_ms:
+                self.voter.tick()
+        at_ms = self.duties.next_ms()
+        if at_ms is not None and at_ms <= now_ms:
+            self.duties.tick()
+        if now_ms >= self._certificate_look_ms:
+            self._look_at_certificate(now_ms)
+
+    def _look_at_certificate(self, now_ms: int) -> None:
+        """Expiry never stops a member; it is said weeks before (F92)."""
+        self._certificate_look_ms = now_ms + CERTIFICATE_LOOK_MS
+        if self.not_after is None:
+            return
+        left = self.not_after - datetime.now(UTC)
+        if left > EXPIRES_SOON:
+            self.chronicle.clear_alert(_SOURCE, "CertificateExpires")
+            return
+        when = "expired" if left < timedelta(0) else "expires"
+        self.chronicle.raise_alert(
+            _SOURCE,
+            Alert(
+                "CertificateExpires",
+                f"this member's certificate {when} at {self.not_after:%Y-%m-%d %H:%M} UTC",
+                "the operator renews it; see why it does not reach this member",
+            ),
+        )
+
+
+def _ignore(_: object) -> None:
+    """Effects were performed; nobody asks for them here."""
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""

@@ -1,0 +1,229 @@
+"""The quorum member of one cluster, driven: event in, step, effects performed, no `await` between.
+
+`Persist` is a write and a flush, synchronously, before anything after it leaves. When the disk
+refuses, the event counts as lost, as a message may be: the state from before stays, nothing is
+sent, and only an emergency stop that the event brought is carried out all the same. So a full disk
+keeps a lease and never gains one (F94).
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from standfast.core import quorum
+from standfast.core.events import (
+    ClockSuspect,
+    Declined,
+    Effect,
+    EmergencyStop,
+    Event,
+    GaveUp,
+    Halted,
+    LeaseExtended,
+    LeaseWon,
+    Persist,
+    ProofFound,
+    RecordCommitted,
+    Released,
+    Send,
+    Standing,
+    StopForRelease,
+    Tick,
+)
+from standfast.core.ids import BootId, RunId
+from standfast.core.quorum import Adopted
+from standfast.core.state import Durable, State
+from standfast.errors import TransientError
+from standfast.member.chronicle import Chronicle, values
+from standfast.member.links import Links
+from standfast.ports.clock import Clock
+from standfast.ports.events import Alert
+from standfast.ports.journal import Journal
+from standfast.wire import durable as durables
+
+DISK_AGAIN_MS = 500
+ATTEMPTS_BEFORE_ALERT = 8
+_SOURCE = "quorum"
+log = logging.getLogger("standfast")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a voter works with.
+
+    Attributes:
+        on_effect: Takes every effect that is not a write or a message, in order.
+        on_step: Called after each step.
+    """
+
+    journal: Journal
+    links: Links
+    clock: Clock
+    chronicle: Chronicle
+    on_effect: Callable[[Effect], None]
+    on_step: Callable[[], None]
+
+
+class Voter:
+    """One member of one cluster, from the start of this run."""
+
+    def __init__(self, tools: Tools, durable: Durable, boot: BootId, run: RunId) -> None:
+        self._tools = tools
+        self._is_stepping = False
+        self._stepped_at_ms = 0
+        self._disk_refused = False
+        self.boot = boot
+        self.run = run
+        self.state = State(durable, boot, run, boot_hold_until_ms=0)
+
+    def start(self, adopted: Adopted | None) -> None:
+        """Begin the run; the first effects are performed before this returns."""
+        now_ms = self._tools.clock.now_ms()
+        before = self.state
+        state, effects = quorum.start(before.durable, self.boot, self.run, now_ms, adopted)
+        if not self._perform(before, state, effects, now_ms):
+            raise TransientError(
+                "this member's state cannot be written, so it takes no part",
+                remedy="check the disk of its state directory (df, dmesg)",
+            )
+
+    def take(self, event: Event) -> tuple[Effect, ...]:
+        """Let one thing happen.
+
+        Returns:
+            What was performed; nothing when the disk refused.
+        """
+        now_ms = self._tools.clock.now_ms()
+        before = self.state
+        state, effects = quorum.step(before, event, now_ms)
+        return effects if self._perform(before, state, effects, now_ms) else ()
+
+    def declined(self, event: Event) -> Declined | None:
+        """Let one request happen; answers why it was not taken, if it was not."""
+        effects = self.take(event)
+        return next((effect for effect in effects if isinstance(effect, Declined)), None)
+
+    def tick(self) -> None:
+        self.take(Tick())
+
+    def next_ms(self) -> int | None:
+        """When the next tick is due; while holding, never later than the config's tick."""
+        if self._disk_refused:
+            return self._stepped_at_ms + DISK_AGAIN_MS
+        at_ms = quorum.wake_at_ms(self.state)
+        if self.state.holding is None:
+            return at_ms
+        look_ms = self._stepped_at_ms + self.state.record.config.timing.tick_ms
+        return look_ms if at_ms is None else min(at_ms, look_ms)
+
+    @property
+    def somebody_holds(self) -> bool:
+        """Whether a lease is held as far as this member knows: by itself, or by promise."""
+        now_ms = self._tools.clock.now_ms()
+        promise = self.state.promise
+        return self.state.holds(now_ms) or (promise is not None and now_ms < promise.until_ms)
+
+    # ---------------------------------------------------------------- performing
+
+    def _perform(
+        self, before: State, after: State, effects: tuple[Effect, ...], now_ms: int
+    ) -> bool:
+        assert not self._is_stepping, "one thing at a time: effects do not step"
+        self._is_stepping = True
+        self._stepped_at_ms = now_ms
+        self.state = after
+        try:
+            return self._perform_all(before, effects, now_ms)
+        finally:
+            self._is_stepping = False
+            if self.state.attempts == 0:
+                self._tools.chronicle.clear_alert(_SOURCE, "NotElected")
+            self._tools.links.know(self.state.record.config.everyone())
+            self._tools.on_step()
+
+    def _perform_all(self, before: State, effects: tuple[Effect, ...], now_ms: int) -> bool:
+        for effect in effects:
+            match effect:
+                case Persist(durable):
+                    if not self._store(durable):
+                        lost = self.state.holding is None and before.holding is not None
+                        self.state = _without_lease(before, now_ms) if lost else before
+                        return False
+                case Send(envelope):
+                    self._tools.links.send(envelope)
+                case _:
+                    self._tell(effect)
+                    self._tools.on_effect(effect)
+        return True
+
+    def _store(self, durable: Durable) -> bool:
+        try:
+            self._tools.journal.store(durables.encode(durable))
+        except TransientError as error:
+            self._disk_refused = True
+            alert = Alert("JournalNotWritten", error.problem, error.remedy)
+            self._tools.chronicle.raise_alert(_SOURCE, alert)
+            return False
+        if self._disk_refused:
+            self._disk_refused = False
+            self._tools.chronicle.clear_alert(_SOURCE, "JournalNotWritten")
+        return True
+
+    def _tell(self, effect: Effect) -> None:
+        """The word to people about what the quorum does."""
+        chronicle = self._tools.chronicle
+        match effect:
+            case LeaseWon(term, _):
+                chronicle.note("LeaseWon", "Won the lease", {"term": term})
+                chronicle.clear_alert(_SOURCE, "NotElected")
+            case RecordCommitted(record, first) if first:
+                chronicle.note(
+                    "RecordCommitted",
+                    "A majority holds the first record of the term",
+                    {"term": record.version.term, "suspects": len(record.suspects)},
+                )
+            case EmergencyStop(term, loss, message):
+                why = values(term=term, reason=loss.value, error=message)
+                chronicle.note("LeaseLost", "The lease ended, stopping everything", why)
+            case StopForRelease(term, successor):
+                to = values(term=term, peer=successor or "")
+                chronicle.note("Releasing", "Stopping everything to hand over", to)
+            case Released(term):
+                chronicle.note("Released", "Gave the lease back", {"term": term})
+            case ProofFound(suspect, proof):
+                of = values(peer=suspect.member, term=suspect.term, reason=proof.value)
+                chronicle.note("ProofFound", "A former holder is proven stopped", of)
+            case GaveUp(term, reasons):
+                self._tell_given_up(term, ", ".join(reason.value for reason in reasons))
+            case Halted(message):
+                remedy = "enrol this member anew (kubectl standfast enroll)"
+                chronicle.note("Halted", "This member takes no part any more", {"error": message})
+                chronicle.raise_alert(_SOURCE, Alert("Halted", message, remedy))
+            case Standing(term, pre):
+                log.debug("Standing", extra={"fields": {"term": term, "pre": pre}})
+            case Declined(problem, _):
+                log.info("Declined", extra={"fields": {"error": problem}})
+            case LeaseExtended() | RecordCommitted() | Persist() | Send():
+                pass
+
+    def _tell_given_up(self, term: int, reasons: str) -> None:
+        log.debug("GaveUp", extra={"fields": {"term": term, "reason": reasons}})
+        if self.state.attempts == 1:
+            why = values(term=term, reason=reasons or "NoMajority")
+            self._tools.chronicle.note("NotElected", "No majority for this node", why)
+        if self.state.attempts >= ATTEMPTS_BEFORE_ALERT:
+            said = reasons or "too few members answer"
+            self._tools.chronicle.raise_alert(
+                _SOURCE,
+                Alert(
+                    "NotElected",
+                    f"this node stands and is not elected: {said}",
+                    "see which members are unreachable (standfast-agent status)",
+                ),
+            )
+
+
+def _without_lease(before: State, now_ms: int) -> State:
+    """The state from before, its lease lost; the stop itself was performed already."""
+    state, _ = quorum.step(before, ClockSuspect("the lease ended while the disk refused"), now_ms)
+    return state
