@@ -161,6 +161,7 @@ async def hold():
         await asyncio.sleep(0.1)
         end = clock.now_ms() + 800
         driver.extend(end)
+        await asyncio.sleep(0.02)
         print(end, flush=True)
 
 asyncio.run(hold())

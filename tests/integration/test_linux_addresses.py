@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import json
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
@@ -9,9 +10,9 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 import pytest
 
 from standfast.adapters.linux.address_events import KernelAddressEvents
-from standfast.adapters.linux.addresses import KernelAddresses
+from standfast.adapters.linux.addresses import AddressSocket, KernelAddresses
 from standfast.adapters.linux.clock import BootClock
-from standfast.adapters.linux.lease_filter import NftLeaseFilter
+from standfast.adapters.linux.lease_filter import LeaseTables
 from standfast.adapters.linux.neighbours import WireNeighbours
 from standfast.ports.network import AddressChange, Interface
 from tests.integration.linux_parts import (
@@ -31,6 +32,10 @@ VIPS = [ip_interface("10.9.0.100/24"), ip_interface("fd09::100/64")]
 Vip = IPv4Interface | IPv6Interface
 
 
+def until(left_ms: int) -> int:
+    return BootClock().now_ms() + left_ms
+
+
 @pytest.fixture
 def machines() -> Iterator[list[Machine]]:
     """Two nodes and a client; the test itself is on the first."""
@@ -39,29 +44,32 @@ def machines() -> Iterator[list[Machine]]:
 
 
 @pytest.fixture
-def addresses(machines: list[Machine]) -> Iterator[KernelAddresses]:
-    table = KernelAddresses()
+def addresses(machines: list[Machine]) -> Iterator[AddressSocket]:
+    table = AddressSocket()
     yield table
     table.close()
 
 
 @pytest.fixture
-def lease_filter(machines: list[Machine]) -> Iterator[NftLeaseFilter]:
-    found = NftLeaseFilter(BootClock())
+def lease_filter(machines: list[Machine]) -> Iterator[LeaseTables]:
+    found = LeaseTables(BootClock())
+    found.build()
     assert found.trouble == ""
     yield found
     found.close()
 
 
 @pytest.fixture
-def neighbours(addresses: KernelAddresses) -> Iterator[WireNeighbours]:
-    found = WireNeighbours(addresses)
+def neighbours(machines: list[Machine]) -> Iterator[WireNeighbours]:
+    table = KernelAddresses()
+    found = WireNeighbours(table)
     yield found
     found.close()
+    table.close()
 
 
 @pytest.fixture
-def eth0(addresses: KernelAddresses) -> Interface:
+def eth0(addresses: AddressSocket) -> Interface:
     return next(found for found in addresses.interfaces() if found.name == "eth0")
 
 
@@ -74,7 +82,7 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     return line
 
 
-def test_the_interface_is_found_by_subnet(addresses: KernelAddresses, eth0: Interface) -> None:
+def test_the_interface_is_found_by_subnet(addresses: AddressSocket, eth0: Interface) -> None:
     assert eth0.is_up
     assert eth0.has_carrier
     assert eth0.mac == bytes([2, 9, 0, 0, 0, 1])
@@ -86,7 +94,7 @@ def test_the_interface_is_found_by_subnet(addresses: KernelAddresses, eth0: Inte
 
 @pytest.mark.parametrize("vip", VIPS, ids=str)
 def test_an_address_is_added_refreshed_and_removed(
-    vip: Vip, addresses: KernelAddresses, eth0: Interface, tell: Callable[[str], None]
+    vip: Vip, addresses: AddressSocket, eth0: Interface, tell: Callable[[str], None]
 ) -> None:
     took = []
     for _ in range(30):
@@ -101,7 +109,7 @@ def test_an_address_is_added_refreshed_and_removed(
 
 
 def test_an_address_with_another_prefix_is_removed_too(
-    addresses: KernelAddresses, machines: list[Machine]
+    addresses: AddressSocket, machines: list[Machine]
 ) -> None:
     for vip, prefix in zip(VIPS, (32, 128), strict=True):
         shell(f"ip -n {machines[0].namespace} addr add {vip.ip}/{prefix} dev eth0")
@@ -111,7 +119,7 @@ def test_an_address_with_another_prefix_is_removed_too(
         assert addresses.holders(vip.ip) == []
 
 
-def test_an_unknown_interface_is_an_error_with_its_number(addresses: KernelAddresses) -> None:
+def test_an_unknown_interface_is_an_error_with_its_number(addresses: AddressSocket) -> None:
     ghost = Interface(9999, "ghost", b"", True, True, False)
     with pytest.raises(OSError, match="No such device") as caught:
         addresses.put(VIPS[0], ghost, 2)
@@ -120,7 +128,7 @@ def test_an_unknown_interface_is_an_error_with_its_number(addresses: KernelAddre
 
 @pytest.mark.parametrize("vip", VIPS, ids=str)
 async def test_the_kernel_takes_the_address_when_it_is_not_refreshed(
-    vip: Vip, addresses: KernelAddresses, eth0: Interface, tell: Callable[[str], None]
+    vip: Vip, addresses: AddressSocket, eth0: Interface, tell: Callable[[str], None]
 ) -> None:
     """Never early: what is refreshed in time stays; what is not ends, and the event says so."""
     gone: asyncio.Queue[float] = asyncio.Queue()
@@ -149,17 +157,17 @@ async def test_the_kernel_takes_the_address_when_it_is_not_refreshed(
 def test_the_filter_cuts_at_the_millisecond_and_the_address_is_still_there(
     vip: Vip,
     machines: list[Machine],
-    addresses: KernelAddresses,
-    lease_filter: NftLeaseFilter,
+    addresses: AddressSocket,
+    lease_filter: LeaseTables,
     tell: Callable[[str], None],
 ) -> None:
     late = []
     addresses.put(vip, addresses.in_subnet(vip)[0], 60)
     with echo(machines[0]), Client(machines[2], vip.ip) as client:
         for _ in range(5):
-            lease_filter.allow(vip.ip, 1500)
+            lease_filter.allow(vip.ip, until(1500))
             client.wait_for_answer(number=1, after_ms=now_ms())
-            lease_filter.allow(vip.ip, 300)
+            lease_filter.allow(vip.ip, until(300))
             end = now_ms() + 300
             while now_ms() < end + 200:
                 time.sleep(0.01)
@@ -174,20 +182,19 @@ def test_the_filter_cuts_at_the_millisecond_and_the_address_is_still_there(
 def test_nobody_is_told_where_the_address_is_outside_its_lease(
     vip: Vip,
     machines: list[Machine],
-    addresses: KernelAddresses,
-    lease_filter: NftLeaseFilter,
+    addresses: AddressSocket,
+    lease_filter: LeaseTables,
     eth0: Interface,
 ) -> None:
     """Neither ARP nor neighbour discovery answers; the very same question is answered before."""
     addresses.put(vip, eth0, 60)
-    lease_filter.allow(vip.ip, 60_000)
+    lease_filter.allow(vip.ip, until(60_000))
     with inside(machines[2].namespace):
         table = KernelAddresses()
-        (there,) = [found for found in table.interfaces() if found.name == "eth0"]
-
         neighbours = WireNeighbours(table)
 
         async def ask() -> bytes | None:
+            (there,) = await table.in_subnet(vip)
             return await neighbours.probe(vip.ip, there, 200)
 
         assert asyncio.run(ask()) == eth0.mac
@@ -200,50 +207,82 @@ def test_nobody_is_told_where_the_address_is_outside_its_lease(
 
 
 def test_what_others_have_in_the_packet_filter_stays(
-    machines: list[Machine], lease_filter: NftLeaseFilter
+    machines: list[Machine], lease_filter: LeaseTables
 ) -> None:
     foreign = "table inet firewalld { chain c { type filter hook input priority 0; }; }"
     machines[0].run(f"nft '{foreign}'")
-    NftLeaseFilter(BootClock()).close()
-    lease_filter.allow(VIPS[0].ip, 1000)
-    lease_filter.remove_tables()
-    lease_filter.remove_tables()
+    lease_filter.build()
+    lease_filter.allow(VIPS[0].ip, until(1000))
+    lease_filter.remove()
+    lease_filter.remove()
     rules = machines[0].run("nft list ruleset")
     assert "firewalld" in rules
     assert "standfast" not in rules
 
 
 def test_a_flushed_rule_set_is_built_anew_with_all_leases(
-    machines: list[Machine], lease_filter: NftLeaseFilter
+    machines: list[Machine], lease_filter: LeaseTables
 ) -> None:
-    lease_filter.allow(VIPS[0].ip, 60_000)
-    lease_filter.allow(VIPS[1].ip, 60_000)
+    lease_filter.allow(VIPS[0].ip, until(60_000))
+    lease_filter.allow(VIPS[1].ip, until(60_000))
     machines[0].run("nft flush ruleset")
-    lease_filter.allow(VIPS[0].ip, 60_000)
+    lease_filter.allow(VIPS[0].ip, until(60_000))
     assert lease_filter.trouble == ""
     for vip, name in zip(VIPS, ("lease4", "lease6"), strict=True):
         assert str(vip.ip) in machines[0].run(f"nft list set inet standfast {name}")
 
 
 def test_another_process_finds_the_leases_that_run(
-    machines: list[Machine], lease_filter: NftLeaseFilter
+    machines: list[Machine], lease_filter: LeaseTables
 ) -> None:
     """A restarted agent builds its tables again; what is allowed stays allowed meanwhile."""
-    lease_filter.allow(VIPS[0].ip, 60_000)
-    again = NftLeaseFilter(BootClock())
+    lease_filter.allow(VIPS[0].ip, until(60_000))
+    again = LeaseTables(BootClock())
+    again.build()
     assert again.trouble == ""
     assert "10.9.0.100" in machines[0].run("nft list set inet standfast lease4")
     again.close()
 
 
+class _Tardy:
+    """A clock that shows how long the kernel kept the caller waiting."""
+
+    def __init__(self, *waits_ms: int) -> None:
+        self._begin = BootClock().now_ms()
+        self._waits = list(waits_ms)
+        self._late = 0
+        self._asked = False
+
+    def now_ms(self) -> int:
+        if self._asked and self._waits:
+            self._late += self._waits.pop(0)
+        self._asked = not self._asked
+        return BootClock().now_ms() + self._late
+
+
+@pytest.mark.parametrize(("waits_ms", "left_ms"), [((0,), 3000), ((1000,), 2000), ((4000,), 0)])
+def test_a_kernel_that_keeps_us_waiting_does_not_lengthen_the_lease(
+    waits_ms: tuple[int, ...], left_ms: int, machines: list[Machine]
+) -> None:
+    """The length counts from when the kernel took it up: it is armed again, shorter, or cut."""
+    tables = LeaseTables(_Tardy(*waits_ms))
+    tables.build()
+    tables.allow(VIPS[0].ip, until(3000))
+    shown = json.loads(machines[0].run("nft -j list set inet standfast lease4"))
+    (found,) = [entry["set"] for entry in shown["nftables"] if "set" in entry]
+    timeouts = [entry["elem"]["timeout"] for entry in found.get("elem", [])]
+    assert timeouts in ([left_ms // 1000 - 1], [left_ms // 1000]) if left_ms else not timeouts
+    tables.close()
+
+
 def test_measured_extension(
-    machines: list[Machine], lease_filter: NftLeaseFilter, tell: Callable[[str], None]
+    machines: list[Machine], lease_filter: LeaseTables, tell: Callable[[str], None]
 ) -> None:
     for vip in VIPS:
         took = []
         for _ in range(100):
             begin = time.perf_counter()
-            lease_filter.allow(vip.ip, 1500)
+            lease_filter.allow(vip.ip, until(1500))
             took.append((time.perf_counter() - begin) * 1000)
         tell(told(f"{vip.ip}: lease extended in the packet filter", took))
 
@@ -252,7 +291,7 @@ def test_measured_extension(
 def test_an_announcement_moves_the_clients_entry(
     vip: Vip,
     machines: list[Machine],
-    addresses: KernelAddresses,
+    addresses: AddressSocket,
     neighbours: WireNeighbours,
     tell: Callable[[str], None],
 ) -> None:
@@ -280,7 +319,7 @@ def test_an_announcement_moves_the_clients_entry(
 async def test_a_stranger_is_found_and_our_own_address_is_not_one(
     vip: Vip,
     machines: list[Machine],
-    addresses: KernelAddresses,
+    addresses: AddressSocket,
     neighbours: WireNeighbours,
     tell: Callable[[str], None],
 ) -> None:
@@ -303,7 +342,7 @@ async def test_a_stranger_is_found_and_our_own_address_is_not_one(
 
 
 async def test_the_question_changes_nobodys_table(
-    machines: list[Machine], addresses: KernelAddresses, neighbours: WireNeighbours
+    machines: list[Machine], addresses: AddressSocket, neighbours: WireNeighbours
 ) -> None:
     vip = VIPS[0]
     shell(f"ip -n {machines[1].namespace} addr add {vip} dev eth0")

@@ -2,7 +2,9 @@
 
 Used by the VIP driver only. Three ports because three layers enforce or announce independently:
 the address itself, the filter that cuts it at the millisecond, and the word to the neighbours.
-All methods but `probe` are synchronous and take well under a millisecond.
+What asks the kernel is a coroutine even if it takes microseconds: the kernel may keep its caller
+waiting, and the event loop must not wait with it. Calls to one port take effect in the order in
+which they were made.
 """
 
 from collections.abc import Callable
@@ -29,19 +31,19 @@ class Interface:
 class AddressTable(Protocol):
     """The addresses of this machine. Raises OSError when the kernel refuses."""
 
-    def interfaces(self) -> list[Interface]:
+    async def interfaces(self) -> list[Interface]:
         """All interfaces, now."""
         ...
 
-    def holders(self, address: Address) -> list[Interface]:
+    async def holders(self, address: Address) -> list[Interface]:
         """The interfaces that have `address` now; empty when it is not here."""
         ...
 
-    def in_subnet(self, address: AddressWithPrefix) -> list[Interface]:
+    async def in_subnet(self, address: AddressWithPrefix) -> list[Interface]:
         """The interfaces with *another* address whose subnet contains `address`."""
         ...
 
-    def put(self, address: AddressWithPrefix, interface: Interface, lifetime_s: int) -> None:
+    async def put(self, address: AddressWithPrefix, interface: Interface, lifetime_s: int) -> None:
         """Add the address, or set its lifetime anew.
 
         The kernel removes it by itself after `lifetime_s`, at the earliest then and up to 0.6 s
@@ -49,7 +51,7 @@ class AddressTable(Protocol):
         """
         ...
 
-    def remove(self, address: Address) -> None:
+    async def remove(self, address: Address) -> None:
         """Remove it from every interface, with whatever prefix; true on return: it is not here.
 
         Fine when it was not. Raises OSError when it is still there.
@@ -92,15 +94,18 @@ class LeaseFilter(Protocol):
         """Why the kernel does not enforce it, as a sentence; empty while it does."""
         ...
 
-    def allow(self, address: Address, remaining_ms: int) -> None:
-        """Let it pass for `remaining_ms` from now, then cut at the millisecond. Never raises."""
+    async def allow(self, address: Address, until_ms: int) -> None:
+        """Let it pass until that moment, then cut at the millisecond. Never raises.
+
+        True on return, unless there is `trouble`. A moment that has passed is a cut.
+        """
         ...
 
-    def cut(self, address: Address) -> None:
+    async def cut(self, address: Address) -> None:
         """Let nothing of it pass from now on. Never raises."""
         ...
 
-    def forget(self, address: Address) -> None:
+    async def forget(self, address: Address) -> None:
         """The address is gone from this machine: drop what we know of it. Never raises."""
         ...
 
@@ -110,6 +115,8 @@ class Neighbours(Protocol):
 
     def announce(self, address: Address, interface: Interface) -> None:
         """Tell all of them that `address` is at this interface now: one frame of each kind.
+
+        Does not block.
 
         Raises:
             OSError: The interface does not take it.

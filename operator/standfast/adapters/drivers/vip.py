@@ -6,17 +6,22 @@ seconds and is rounded up to the next one, because the kernel must not take the 
 lease runs; the filter is what makes the end exact. On a host without nf_tables the address may
 outlive the lease by up to 1.6 s if the agent dies, and an alert says so.
 
-Before the address is taken, the wire is asked whether a stranger has it (F47). After it is taken,
-it is announced at 0, 0.1, 0.5, 1, 2 and 5 s and then once a minute (F46), never past the lease.
+Before the address is taken, the wire is asked whether a stranger has it (F47).
+
+Rules. The filter is armed before the address comes, and cut before it goes. What was asked of the
+kernel first takes effect first, so after `kill` nothing of an earlier `start` or `extend` follows.
 
 Safety: S2, no address is answered by two nodes (`docs/protocol.md`, sections 6 to 8).
 """
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from standfast.adapters.drivers.config import VipConfig
 from standfast.adapters.drivers.host import DriverHost
+from standfast.adapters.drivers.vip_announcer import Announcer
+from standfast.adapters.drivers.vip_place import interface_for, link_trouble
 from standfast.adapters.linux.frames import readable
 from standfast.errors import TransientError, UserError
 from standfast.ports.events import Alert
@@ -31,8 +36,8 @@ from standfast.ports.resource import (
     Verdict,
 )
 
-ANNOUNCED_AT_MS = (0, 100, 500, 1000, 2000, 5000)
 WATCH_AGAIN_AFTER_S = 1.0
+TRY_AGAIN_AFTER_S = 0.05
 NO_FILTER = "NoPacketFilter"
 
 
@@ -43,11 +48,13 @@ class VipDriver:
         self._config = config
         self._host = host
         self._ip = config.address.ip
+        self._announcer = Announcer(config, host, lambda: self._lease_until_ms)
+        self._attempt = 0  # raised by whatever ends an earlier start
+        self._endings = 0  # stops and kills under way
         self._lease_until_ms = 0
         self._kernel_until_ms = 0
         self._held_on: Interface | None = None
-        self._attempt = 0  # raised by whatever ends an earlier start
-        self._announcer: asyncio.Task[None] | None = None
+        self._extension: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -55,7 +62,7 @@ class VipDriver:
 
     async def probe(self) -> ResourceState:
         try:
-            holders = self._host.addresses.holders(self._ip)
+            holders = await self._host.addresses.holders(self._ip)
         except (OSError, TransientError) as error:
             return ResourceState(Presence.UNKNOWN, f"the kernel does not list addresses: {error}")
         if not holders:
@@ -65,29 +72,36 @@ class VipDriver:
 
     async def start(self, lease_until_ms: int | None) -> None:
         assert lease_until_ms is not None, "an address lives under a lease, never without one"
-        attempt = self._new_attempt()
-        self._stop_announcing()
+        self._attempt += 1
+        attempt = self._attempt
+        self._announcer.end()
         self._lease_until_ms = lease_until_ms
-        interface = self._interface()
-        holders = self._host.addresses.holders(self._ip)
-        if [holder.index for holder in holders] != [interface.index]:
-            self._host.addresses.remove(self._ip)  # from where it does not belong, if anywhere
-            await self._refuse_if_taken(interface)
-        if attempt != self._attempt:
-            raise TransientError(f"the start of {self._ip} was overtaken by a stop")
-        left_ms = self._lease_until_ms - self._host.clock.now_ms()
-        if left_ms <= 0:
-            raise TransientError(f"the lease ended before {self._ip} could be taken")
-        self._hold(interface)
-        self._announcer = asyncio.create_task(self._announce(interface))
+        interface = await self._usable_interface()
+        try:
+            await self._make_room(interface)
+            self._go_on_only_if(attempt)
+            await self._host.lease_filter.allow(self._ip, self._lease_until_ms)
+            self._go_on_only_if(attempt)
+            self._kernel_until_ms, self._held_on = 0, interface
+            await self._bring_up_to_date(attempt)
+            self._go_on_only_if(attempt)
+            self._announcer.begin(interface)
+        except OSError as error:
+            self._held_on = None
+            raise TransientError(
+                f"{self.name}: {interface.name} does not take {self._config.address}: {error}",
+                remedy=f"ip address show {interface.name}; for IPv6 see "
+                f"/proc/sys/net/ipv6/conf/{interface.name}/disable_ipv6",
+            ) from error
 
     async def stop(self, budget_ms: int) -> None:
-        del budget_ms  # it takes about a millisecond
         try:
-            self._let_go()
-        except OSError as error:
+            async with asyncio.timeout(budget_ms / 1000):
+                await self._let_go()
+        except OSError as error:  # a timeout is one
+            why = str(error) or f"the kernel did not answer within {budget_ms} ms"
             raise TransientError(
-                f"{self._ip} could not be removed: {error}",
+                f"{self.name}: {self._ip} could not be removed: {why}",
                 remedy=f"ip address show to {self._ip}",
                 retry_after_ms=100,
             ) from error
@@ -95,10 +109,10 @@ class VipDriver:
     async def kill(self) -> None:
         while True:
             try:
-                self._let_go()
+                await self._let_go()
             except (OSError, TransientError) as error:
                 self._note("AddressStuck", "Address could not be removed", error=str(error))
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(TRY_AGAIN_AFTER_S)
             else:
                 return
 
@@ -108,54 +122,54 @@ class VipDriver:
         self._lease_until_ms = lease_until_ms
         if self._held_on is None:
             return  # a start in progress reads the new moment itself
-        try:
-            self._refresh(self._held_on)
-        except (OSError, TransientError) as error:
-            self._note("AddressNotExtended", "Lifetime was not extended", error=str(error))
+        if self._extension is None or self._extension.done():
+            self._extension = asyncio.create_task(self._extend_in_kernel(self._attempt))
 
     async def watch(self, report: Report) -> None:
         is_watched, is_first = True, True
+        changed = asyncio.Event()
 
         def look(change: AddressChange) -> None:
             nonlocal is_watched, is_first
             if not is_watched:
                 is_watched = True
                 report(self._event(Change.WATCHED, "address events come again"))
-            if is_first:  # what is here already is for `probe` to say
-                is_first = False
-            elif change.address in {None, self._ip}:
-                self._look(report)
+            if not is_first and change.address in {None, self._ip}:
+                changed.set()
+            is_first = False  # what is here already is for `probe` to say
 
-        while True:
-            try:
-                await self._host.address_events.follow(look)
-            except OSError as error:
-                if is_watched:
-                    report(self._event(Change.UNWATCHED, f"no address events: {error}"))
-                is_watched = is_first = False
-            await asyncio.sleep(WATCH_AGAIN_AFTER_S)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._judge(changed, report))
+            while True:
+                try:
+                    await self._host.address_events.follow(look)
+                except OSError as error:
+                    if is_watched:
+                        report(self._event(Change.UNWATCHED, f"no address events: {error}"))
+                    is_watched = is_first = False
+                await asyncio.sleep(WATCH_AGAIN_AFTER_S)
 
     async def check(self) -> Health:
         try:
-            holders = self._host.addresses.holders(self._ip)
+            holders = await self._host.addresses.holders(self._ip)
         except (OSError, TransientError) as error:
             return Health(Verdict.UNKNOWN, f"the kernel does not list addresses: {error}")
         if not holders:
             return Health(Verdict.DOWN, f"{self._ip} is on no interface of this node")
         holder = holders[0]
-        trouble = _link_trouble(holder)
+        trouble = link_trouble(holder)
         if trouble:
             return Health(Verdict.DOWN, f"{self._ip} is on {holder.name}, but {trouble}")
         return Health(Verdict.UP, f"{self._ip} is on {holder.name}")
 
     async def ready(self) -> list[str]:
         try:
-            interface = self._choose_interface()
+            interface = await interface_for(self._config, self._host.addresses)
         except UserError as error:
             return [f"{error.problem} ({error.remedy})"]
         except (OSError, TransientError) as error:
             return [f"the kernel does not list interfaces: {error}"]
-        trouble = _link_trouble(interface)
+        trouble = link_trouble(interface)
         return [f"{self._ip} would go to {interface.name}, but {trouble}"] if trouble else []
 
     async def concerns(self) -> list[Alert]:
@@ -163,38 +177,18 @@ class VipDriver:
         return [] if alert is None else [alert]
 
     async def close(self) -> None:
-        self._stop_announcing()
+        self._announcer.end()
+        if self._extension is not None:
+            self._extension.cancel()
 
-    def _new_attempt(self) -> int:
-        self._attempt += 1
-        return self._attempt
-
-    def _choose_interface(self) -> Interface:
-        wanted = self._config.interface
-        if wanted is not None:
-            everything = self._host.addresses.interfaces()
-            named = [interface for interface in everything if interface.name == wanted]
-            if not named:
-                names = ", ".join(sorted(found.name for found in everything))
-                raise UserError(
-                    f"{self.name}: there is no interface {wanted} on this node; it has {names}",
-                    remedy=f"correct spec.vip.interface of HAResource {self.name}",
-                )
-            return named[0]
-        candidates = self._host.addresses.in_subnet(self._config.address)
-        if not candidates:
-            raise UserError(
-                f"{self.name}: no interface of this node has another address whose subnet "
-                f"contains {self._ip}",
-                remedy=f"give this node an address in that subnet, or set spec.vip.interface of "
-                f"HAResource {self.name}",
-            )
-        return min(candidates, key=lambda found: (bool(_link_trouble(found)), found.index))
-
-    def _interface(self) -> Interface:
-        """The interface to use, if it can carry traffic now."""
-        interface = self._choose_interface()
-        trouble = _link_trouble(interface)
+    async def _usable_interface(self) -> Interface:
+        try:
+            interface = await interface_for(self._config, self._host.addresses)
+        except OSError as error:
+            raise TransientError(
+                f"{self.name}: the kernel does not list interfaces: {error}", remedy="ip link"
+            ) from error
+        trouble = link_trouble(interface)
         if trouble:
             raise TransientError(
                 f"{self.name}: {self._ip} belongs on {interface.name}, but {trouble}",
@@ -202,15 +196,14 @@ class VipDriver:
             )
         return interface
 
-    async def _refuse_if_taken(self, interface: Interface) -> None:
-        try:
-            mac = await self._host.neighbours.probe(self._ip, interface, self._config.probe_ms)
-        except OSError as error:
-            raise TransientError(
-                f"{self.name}: {interface.name} does not take the question who has {self._ip}: "
-                f"{error}",
-                remedy=f"ip link show {interface.name}",
-            ) from error
+    async def _make_room(self, interface: Interface) -> None:
+        """Nobody has the address, except this interface already (then it is adopted)."""
+        holders = await self._host.addresses.holders(self._ip)
+        if [holder.index for holder in holders] == [interface.index]:
+            return
+        if holders:
+            await self._host.addresses.remove(self._ip)
+        mac = await self._host.neighbours.probe(self._ip, interface, self._config.probe_ms)
         if mac is not None:
             raise TransientError(
                 f"{self.name}: {self._ip} is in use on {interface.name} by the machine with MAC "
@@ -219,82 +212,88 @@ class VipDriver:
                 f"for HAResource {self.name}",
             )
 
-    def _hold(self, interface: Interface) -> None:
-        """Let traffic pass, take the address, announce it: no `await` between."""
-        self._kernel_until_ms = 0
-        self._held_on = interface
+    def _go_on_only_if(self, attempt: int) -> None:
+        if attempt != self._attempt:
+            raise TransientError(f"{self.name}: the start of {self._ip} was overtaken by a stop")
+        if self._host.clock.now_ms() >= self._lease_until_ms:
+            raise TransientError(f"{self.name}: the lease ended before {self._ip} was taken")
+
+    async def _extend_in_kernel(self, attempt: int) -> None:
         try:
-            self._refresh(interface)
-            self._host.neighbours.announce(self._ip, interface)
-        except OSError as error:
-            self._held_on = None
-            raise TransientError(
-                f"{self.name}: {interface.name} does not take {self._config.address}: {error}",
-                remedy=f"ip address show {interface.name}; for IPv6 see "
-                f"/proc/sys/net/ipv6/conf/{interface.name}/disable_ipv6",
-            ) from error
+            await self._bring_up_to_date(attempt)
+        except (OSError, TransientError) as error:
+            self._note("AddressNotExtended", "Lifetime was not extended", error=str(error))
 
-    def _refresh(self, interface: Interface) -> None:
-        """Bring both layers of the kernel to the lease; the address only when its time is short.
+    async def _bring_up_to_date(self, attempt: int) -> None:
+        """Bring both layers of the kernel to the lease, and to what it has become meanwhile.
 
-        Each change of the address wakes every listener of the machine, so one that lives long
-        enough already is left alone.
+        The address is touched only when its time is short: each change of it wakes every listener
+        of the machine.
         """
-        now_ms = self._host.clock.now_ms()
-        self._host.lease_filter.allow(self._ip, self._lease_until_ms - now_ms)
-        if self._kernel_until_ms < self._lease_until_ms:
-            lifetime_s = (self._lease_until_ms - now_ms) // 1000 + 1
-            self._host.addresses.put(self._config.address, interface, lifetime_s)
-            self._kernel_until_ms = now_ms + lifetime_s * 1000
-        self._tell_filter()
+        while attempt == self._attempt:
+            until_ms = self._lease_until_ms
+            await self._host.lease_filter.allow(self._ip, until_ms)
+            now_ms = self._host.clock.now_ms()
+            if attempt != self._attempt or self._held_on is None or now_ms >= until_ms:
+                return
+            if self._kernel_until_ms < until_ms:
+                lifetime_s = (until_ms - now_ms) // 1000 + 1
+                await self._host.addresses.put(self._config.address, self._held_on, lifetime_s)
+                self._kernel_until_ms = now_ms + lifetime_s * 1000
+            self._tell_filter()
+            if self._lease_until_ms == until_ms:
+                return
 
-    def _let_go(self) -> None:
-        """Cut the traffic, then take the address away, then forget it: no `await` between."""
-        self._new_attempt()
+    async def _let_go(self) -> None:
+        """Cut the traffic and take the address away, each as soon as the kernel lets us."""
+        self._attempt += 1
         self._held_on = None
         self._lease_until_ms = 0
-        self._stop_announcing()
-        self._host.lease_filter.cut(self._ip)
-        self._host.addresses.remove(self._ip)
-        self._host.lease_filter.forget(self._ip)
+        self._announcer.end()
+        with self._ending():
+            cut, removed = await asyncio.gather(
+                self._host.lease_filter.cut(self._ip),
+                self._host.addresses.remove(self._ip),
+                return_exceptions=True,
+            )
+            for outcome in (cut, removed):
+                if outcome is not None:
+                    raise outcome
+            await self._host.lease_filter.forget(self._ip)
 
-    def _stop_announcing(self) -> None:
-        if self._announcer is not None:
-            self._announcer.cancel()
-            self._announcer = None
-
-    async def _announce(self, interface: Interface) -> None:
-        begin_ms = self._host.clock.now_ms()
-        for at_ms in self._announcement_times():
-            await asyncio.sleep(max(0, begin_ms + at_ms - self._host.clock.now_ms()) / 1000)
-            if self._host.clock.now_ms() >= self._lease_until_ms:
-                return
-            try:
-                self._host.neighbours.announce(self._ip, interface)
-            except OSError as error:
-                self._note("NotAnnounced", "Address could not be announced", error=str(error))
-
-    def _announcement_times(self) -> Iterator[int]:
-        yield from ANNOUNCED_AT_MS[1:]  # the first went out with the start
-        at_ms = ANNOUNCED_AT_MS[-1]
-        while True:
-            at_ms += self._config.announce_every_ms
-            yield at_ms
-
-    def _look(self, report: Report) -> None:
-        """Compare what is there with what should be; the event itself may be an old one."""
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """An address that is still here meanwhile is no stranger's."""
+        self._endings += 1
         try:
-            is_here = bool(self._host.addresses.holders(self._ip))
-        except (OSError, TransientError):
-            return  # `check` will say UNKNOWN
-        if self._held_on is not None and not is_here:
-            where, self._held_on = self._held_on.name, None
-            self._stop_announcing()
-            ended = self._host.clock.now_ms() >= self._lease_until_ms
-            why = "its lease ended" if ended else "somebody removed it"
-            report(self._event(Change.DIED, f"{self._ip} is gone from {where}: {why}"))
-        elif self._held_on is None and is_here:
-            report(self._event(Change.APPEARED, f"{self._ip} is here, and we did not take it"))
+            yield
+        finally:
+            self._endings -= 1
+
+    async def _judge(self, changed: asyncio.Event, report: Report) -> None:
+        """Compare what is there with what should be; an event itself may be an old one."""
+        while True:
+            await changed.wait()
+            changed.clear()
+            before = (self._attempt, self._held_on)
+            try:
+                is_here = bool(await self._host.addresses.holders(self._ip))
+            except (OSError, TransientError):
+                continue  # `check` will say UNKNOWN
+            if before != (self._attempt, self._held_on):
+                continue  # our own doing
+            if self._held_on is not None and not is_here:
+                report(self._event(Change.DIED, self._how_it_died(self._held_on)))
+                self._held_on = None
+                self._announcer.end()
+            elif self._held_on is None and is_here and not self._endings:
+                message = f"{self._ip} is here, and we did not take it"
+                report(self._event(Change.APPEARED, message))
+
+    def _how_it_died(self, interface: Interface) -> str:
+        ended = self._host.clock.now_ms() >= self._lease_until_ms
+        why = "its lease ended" if ended else "somebody removed it"
+        return f"{self._ip} is gone from {interface.name}: {why}"
 
     def _event(self, change: Change, message: str) -> ResourceEvent:
         return ResourceEvent(self.name, change, message, self._host.clock.now_ms())
@@ -318,10 +317,3 @@ class VipDriver:
             self._host.sink.clear_alert(self.name, NO_FILTER)
         else:
             self._host.sink.raise_alert(self.name, alert)
-
-
-def _link_trouble(interface: Interface) -> str:
-    """Why this interface carries nothing, for the end of a sentence; empty when it does."""
-    if not interface.is_up:
-        return "that interface is down"
-    return "" if interface.has_carrier or interface.is_loopback else "it has no carrier"

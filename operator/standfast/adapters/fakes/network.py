@@ -59,19 +59,22 @@ class FakeMachine:
 
     def answers(self, address: Address) -> bool:
         """Whether a packet for `address` would be answered by this machine now."""
-        if not self.holders(address):
+        if not self.has(address):
             return False
         if self.filter_trouble or address not in self._allowed_until_ms:
             return True
         return self._clock.now_ms() < self._allowed_until_ms[address]
 
-    def interfaces(self) -> list[Interface]:
+    def has(self, address: Address) -> bool:
+        return any(held.ip == address for held in self._until_ms)
+
+    async def interfaces(self) -> list[Interface]:
         return [self.interface]
 
-    def holders(self, address: Address) -> list[Interface]:
-        return [self.interface] if any(held.ip == address for held in self._until_ms) else []
+    async def holders(self, address: Address) -> list[Interface]:
+        return [self.interface] if self.has(address) else []
 
-    def in_subnet(self, address: AddressWithPrefix) -> list[Interface]:
+    async def in_subnet(self, address: AddressWithPrefix) -> list[Interface]:
         found = any(
             held.version == address.version
             and held.ip != address.ip
@@ -80,7 +83,7 @@ class FakeMachine:
         )
         return [self.interface] if found else []
 
-    def put(self, address: AddressWithPrefix, interface: Interface, lifetime_s: int) -> None:
+    async def put(self, address: AddressWithPrefix, interface: Interface, lifetime_s: int) -> None:
         del interface
         if self.refusal is not None:
             raise self.refusal
@@ -90,7 +93,7 @@ class FakeMachine:
         if is_new:
             self._tell(address.ip, is_present=True)
 
-    def remove(self, address: Address) -> None:
+    async def remove(self, address: Address) -> None:
         if self.refusal is not None:
             raise self.refusal
         self._drop([held for held in self._until_ms if held.ip == address])
@@ -108,13 +111,13 @@ class FakeMachine:
     def trouble(self) -> str:
         return self.filter_trouble
 
-    def allow(self, address: Address, remaining_ms: int) -> None:
-        self._allowed_until_ms[address] = self._clock.now_ms() + max(0, remaining_ms)
+    async def allow(self, address: Address, until_ms: int) -> None:
+        self._allowed_until_ms[address] = until_ms
 
-    def cut(self, address: Address) -> None:
+    async def cut(self, address: Address) -> None:
         self._allowed_until_ms[address] = 0
 
-    def forget(self, address: Address) -> None:
+    async def forget(self, address: Address) -> None:
         self._allowed_until_ms.pop(address, None)
 
     def announce(self, address: Address, interface: Interface) -> None:

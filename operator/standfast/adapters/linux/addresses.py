@@ -24,6 +24,7 @@ from standfast.adapters.linux.netlink import (
     attributes,
     is_missing,
 )
+from standfast.adapters.linux.worker import Worker
 from standfast.ports.network import Address, AddressWithPrefix, Interface
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
@@ -76,8 +77,8 @@ def parse_link(body: bytes) -> Interface:
     )
 
 
-class KernelAddresses:
-    """The `AddressTable` port on this machine's network namespace. All calls are synchronous."""
+class AddressSocket:
+    """Addresses of this network namespace, synchronously; for one thread."""
 
     def __init__(self) -> None:
         self._netlink = NetlinkSocket(NETLINK_ROUTE)
@@ -154,3 +155,30 @@ def _address_body(address: AddressWithPrefix, index: int, lifetime_s: int | None
     if not is_v4:
         body += attribute(_IFA_FLAGS, struct.pack("=I", _IFA_F_NODAD))
     return body
+
+
+class KernelAddresses:
+    """The `AddressTable` port: an `AddressSocket` in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._socket = AddressSocket()
+        self._worker = Worker("rtnetlink")
+
+    async def interfaces(self) -> list[Interface]:
+        return await self._worker.do(self._socket.interfaces)
+
+    async def holders(self, address: Address) -> list[Interface]:
+        return await self._worker.do(self._socket.holders, address)
+
+    async def in_subnet(self, address: AddressWithPrefix) -> list[Interface]:
+        return await self._worker.do(self._socket.in_subnet, address)
+
+    async def put(self, address: AddressWithPrefix, interface: Interface, lifetime_s: int) -> None:
+        await self._worker.do(self._socket.put, address, interface, lifetime_s)
+
+    async def remove(self, address: Address) -> None:
+        await self._worker.do(self._socket.remove, address)
+
+    def close(self) -> None:
+        self._worker.post(self._socket.close)
+        self._worker.close()

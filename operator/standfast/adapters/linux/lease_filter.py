@@ -22,11 +22,13 @@ from standfast.adapters.linux.netlink import (
     NetlinkSocket,
 )
 from standfast.adapters.linux.nft import Base, KeyType, TableFamily
+from standfast.adapters.linux.worker import Worker
 from standfast.errors import TransientError
 from standfast.ports.clock import Clock
 from standfast.ports.network import Address
 
 TABLE = "standfast"
+LATE_MS_MAX = 10
 _PREROUTING, _POSTROUTING, _ARP_IN, _ARP_OUT = 0, 4, 0, 1
 _BEFORE_ALL, _AFTER_ALL = -450, 350
 _ICMPV6 = bytes([58])
@@ -91,11 +93,11 @@ def _build() -> list[Message]:
     return nft.batch(steps)
 
 
-class NftLeaseFilter:
-    """The `LeaseFilter` port over nf_tables. One per process; serves all addresses.
+class LeaseTables:
+    """The tables and what is in them, synchronously; for one thread. Never raises.
 
     Args:
-        clock: For the moments it must restore after somebody has flushed the tables.
+        clock: Leases are moments on it, and the kernel wants lengths.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -105,20 +107,28 @@ class NftLeaseFilter:
         self._netlink: NetlinkSocket | None = None
         try:
             self._netlink = NetlinkSocket(NETLINK_NETFILTER)
-            self._netlink.request(_build())
-        except (OSError, TransientError) as error:
+        except OSError as error:
             self._complain(error)
 
     @property
     def trouble(self) -> str:
         return self._trouble
 
-    def allow(self, address: Address, remaining_ms: int) -> None:
-        if remaining_ms <= 0:
-            self.cut(address)
-            return
-        self._until_ms[address] = self._clock.now_ms() + remaining_ms
-        self._apply(_allowing(address, remaining_ms))
+    def build(self) -> None:
+        """Make the tables, or bring what is there to our form."""
+        self._apply(_build())
+
+    def allow(self, address: Address, until_ms: int) -> None:
+        """Arm the lease, and arm it again if the kernel kept us waiting meanwhile.
+
+        It counts the length from when it takes the request up, not from when we computed it.
+        """
+        self._until_ms[address] = until_ms
+        while (asked_ms := self._clock.now_ms()) < until_ms:
+            self._apply(_allowing(address, until_ms - asked_ms))
+            if self._clock.now_ms() - asked_ms <= LATE_MS_MAX:
+                return
+        self.cut(address)
 
     def cut(self, address: Address) -> None:
         self._until_ms[address] = 0
@@ -128,8 +138,8 @@ class NftLeaseFilter:
         self._until_ms.pop(address, None)
         self._apply(_forgetting(address))
 
-    def remove_tables(self) -> None:
-        """Take everything of ours out of the packet filter (uninstall).
+    def remove(self) -> None:
+        """Take everything of ours out of the packet filter.
 
         Raises:
             OSError: The kernel refused.
@@ -153,7 +163,7 @@ class NftLeaseFilter:
             return
         try:
             try:
-                self._netlink.request(nft.batch(steps))
+                self._netlink.request(steps)
             except NetlinkError as error:
                 if error.errno != errno.ENOENT:
                     raise
@@ -170,9 +180,10 @@ class NftLeaseFilter:
         now_ms = self._clock.now_ms()
         for address, until_ms in self._until_ms.items():
             left_ms = until_ms - now_ms
-            restored = _allowing(address, left_ms) if left_ms > 0 else _cutting(address)
-            self._netlink.request(nft.batch(restored))
-        self._netlink.request(nft.batch(steps))
+            self._netlink.request(
+                _allowing(address, left_ms) if left_ms > 0 else _cutting(address)
+            )
+        self._netlink.request(steps)
 
     def _complain(self, error: OSError | TransientError) -> None:
         why = error.strerror if isinstance(error, OSError) else error.problem
@@ -193,10 +204,21 @@ def _allowing(address: Address, remaining_ms: int) -> list[Message]:
         fresh = nft.add_element(family, TABLE, leases, key, remaining_ms)
         steps += [fresh, nft.delete_element(family, TABLE, leases, key), fresh]
         steps.append(nft.add_element(family, TABLE, ours, key))
-    return steps
+    return nft.batch(steps)
 
 
 def _cutting(address: Address) -> list[Message]:
+    return nft.batch(_cutting_steps(address))
+
+
+def _forgetting(address: Address) -> list[Message]:
+    key = address.packed
+    gone = [nft.delete_element(family, TABLE, ours, key) for family, ours, _ in _places(address)]
+    return nft.batch([*_cutting_steps(address), *gone])
+
+
+def _cutting_steps(address: Address) -> list[Message]:
+    """Ours, and without lease. Add before delete: deleting what is not there is refused."""
     key, steps = address.packed, []
     for family, ours, leases in _places(address):
         steps.append(nft.add_element(family, TABLE, ours, key))
@@ -205,7 +227,31 @@ def _cutting(address: Address) -> list[Message]:
     return steps
 
 
-def _forgetting(address: Address) -> list[Message]:
-    key, steps = address.packed, _cutting(address)
-    steps += [nft.delete_element(family, TABLE, ours, key) for family, ours, _ in _places(address)]
-    return steps
+class NftLeaseFilter:
+    """The `LeaseFilter` port: `LeaseTables` in a thread of their own. One for all addresses."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._tables = LeaseTables(clock)
+        self._worker = Worker("nftables")
+        self._worker.post(self._tables.build)
+
+    @property
+    def trouble(self) -> str:
+        return self._tables.trouble
+
+    async def allow(self, address: Address, until_ms: int) -> None:
+        await self._worker.do(self._tables.allow, address, until_ms)
+
+    async def cut(self, address: Address) -> None:
+        await self._worker.do(self._tables.cut, address)
+
+    async def forget(self, address: Address) -> None:
+        await self._worker.do(self._tables.forget, address)
+
+    async def remove_tables(self) -> None:
+        """Take everything of ours out of the packet filter (uninstall). Raises OSError."""
+        await self._worker.do(self._tables.remove)
+
+    def close(self) -> None:
+        self._worker.post(self._tables.close)
+        self._worker.close()

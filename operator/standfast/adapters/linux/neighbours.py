@@ -17,8 +17,6 @@ from standfast.adapters.linux import frames
 from standfast.ports.network import Address, AddressTable, Interface
 
 _SO_ATTACH_FILTER = 26
-_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_MULTICAST = 263, 1, 0
-_ALL_NODES_MAC = b"\x33\x33\x00\x00\x00\x01"
 _LOAD_BYTE, _JUMP_IF_EQUAL, _RETURN = 0x30, 0x15, 0x06
 _ADVERTISEMENTS_ONLY = (
     (_LOAD_BYTE, 0, 0, frames.ETHERNET_BYTES + 6),
@@ -41,6 +39,7 @@ class WireNeighbours:
     def __init__(self, addresses: AddressTable) -> None:
         self._addresses = addresses
         self._sender = _packet_socket()
+        self._sender.setblocking(False)
 
     def announce(self, address: Address, interface: Interface) -> None:
         if len(interface.mac) != 6:  # no Ethernet (tun, WireGuard): nobody keeps a table
@@ -52,11 +51,11 @@ class WireNeighbours:
     async def probe(self, address: Address, interface: Interface, window_ms: int) -> bytes | None:
         if len(interface.mac) != 6 or window_ms <= 0:
             return None
-        own = {found.mac for found in self._addresses.interfaces()}
+        own = {found.mac for found in await self._addresses.interfaces()}
         wire = _packet_socket()
         try:
             if address.version == 6:
-                _listen_for_advertisements(wire, interface)
+                _listen_for_advertisements(wire)
             wire.bind((interface.name, _ethertype(address)))
             wire.setblocking(False)
             for _ in range(_QUESTIONS):
@@ -92,13 +91,12 @@ def _packet_socket() -> socket.socket:
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
 
 
-def _listen_for_advertisements(wire: socket.socket, interface: Interface) -> None:
-    """Hear neighbour advertisements to all nodes, and nothing of the other IPv6 traffic.
+def _listen_for_advertisements(wire: socket.socket) -> None:
+    """Hear neighbour advertisements and nothing of the other IPv6 traffic.
 
-    Comes before `bind`: until then nothing is received at all.
+    Comes before `bind`: until then nothing is received at all. The kernel is in the group of all
+    nodes, to which they are sent, on every interface that has IPv6.
     """
-    membership = struct.pack("=iHH8s", interface.index, _PACKET_MR_MULTICAST, 6, _ALL_NODES_MAC)
-    wire.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
     program = b"".join(struct.pack("=HBBI", *step) for step in _ADVERTISEMENTS_ONLY)
     memory = ctypes.create_string_buffer(program)
     argument = struct.pack("@HP", len(_ADVERTISEMENTS_ONLY), ctypes.addressof(memory))

@@ -6,7 +6,7 @@ import pytest
 
 from standfast.adapters.fakes import FakeClock
 from standfast.adapters.linux import lease_filter
-from standfast.adapters.linux.lease_filter import NftLeaseFilter
+from standfast.adapters.linux.lease_filter import LeaseTables
 from standfast.ports.network import Address
 
 VIP: Address = ip_address("10.0.0.100")
@@ -19,11 +19,12 @@ def test_a_kernel_without_packet_filter_is_trouble_in_a_sentence_and_no_exceptio
         raise OSError(93, "Protocol not supported")
 
     monkeypatch.setattr(lease_filter, "NetlinkSocket", refuse)
-    found = NftLeaseFilter(FakeClock())
+    found = LeaseTables(FakeClock())
     assert found.trouble.endswith("does not hold the lease: Protocol not supported")
-    found.allow(VIP, 1000)
+    found.build()
+    found.allow(VIP, 2_000_000)
     found.cut(VIP)
     found.forget(VIP)
-    found.remove_tables()
+    found.remove()
     found.close()
     assert found.trouble
