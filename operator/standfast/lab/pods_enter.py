@@ -92,12 +92,12 @@ def _build_root(spec: dict[str, Any]) -> None:
     for cover in covers:
         cover.mkdir(parents=True, exist_ok=True)
         _mount("cover", cover, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
-    for path in spec["expose"]:
-        _bind(Path(path), root, path, read_only=True)
-        _let_through(root, path)
     _system_directories(root)
     for mount in spec["mounts"]:
         _bind(Path(mount["source"]), root, mount["target"], read_only=mount["readOnly"])
+    for path in spec["expose"]:  # last: a volume on /tmp must not hide a checkout below /tmp
+        _bind(Path(path), root, path, read_only=True)
+        _let_through(root, path)
     if spec["readOnlyRoot"]:
         for place in (root, *covers):
             _mount("none", place, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID)

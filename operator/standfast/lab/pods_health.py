@@ -1,11 +1,12 @@
 """Whether a running container has started, is ready and lives, by its probes.
 
 One `Health` lives as long as one process of a container. The rules are the kubelet's with one
-exception: until it has passed for the first time, readiness is tried more often than its period
-says, because a failure changes nothing then and people wait.
+exception: until a container has passed for the first time, startup and readiness are tried more
+often than their periods say, though for no longer in all, because people wait for them.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -46,8 +47,7 @@ class Health:
     async def watch(self, target: Target) -> None:
         """Tries the container until it is cancelled."""
         if self._startup is not None:
-            await asyncio.sleep(self._startup.delay_s)
-            if not await self._passes_in_time(self._startup, target):
+            if not await self._starts_in_time(self._startup, target):
                 await self._kill("startup probe failed")
                 return
             self.started = True
@@ -80,6 +80,16 @@ class Health:
                 await self._kill("liveness probe failed")
                 return
             await asyncio.sleep(probe.period_s)
+
+    async def _starts_in_time(self, probe: Probe, target: Target) -> bool:
+        await asyncio.sleep(probe.delay_s)
+        deadline = time.monotonic() + probe.failures * probe.period_s
+        while True:
+            if await passes(probe.action, target, probe.timeout_s):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(min(EAGER_S, probe.period_s))
 
     async def _passes_in_time(self, probe: Probe, target: Target) -> bool:
         """Tries until it has passed once (True) or failed as often in a row as it may (False)."""

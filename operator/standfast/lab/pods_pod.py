@@ -213,7 +213,7 @@ class Pod:
         env = pods_spec.environment(self.manifest, container, found, self._place)
         assert self._card is not None, "a container is ordered before its pod has a card"
         return Order(
-            argv=pods_spec.command(container, env, self._node.bin_dir),
+            argv=pods_spec.command(container, env),
             env=env,
             cwd=container.get("workingDir", "/"),
             hostname=pods_spec.hostname(self.manifest),
@@ -261,7 +261,7 @@ class Pod:
     def _place(self) -> Place:
         node = self._node
         pod_ip = "" if self._card is None else self._card.address
-        return Place(node.name, node.address, pod_ip, node.api_host, node.api_port)
+        return Place(node.name, node.address, pod_ip, node.api_host, node.api_port, node.bin_dir)
 
     def _view(self) -> PodView:
         return PodView(

@@ -2,8 +2,9 @@
 
 Names: every pod has an `/etc/hosts` in which a service's name leads to a ready pod behind it, and
 a StatefulSet's `<pod>.<service>` to that pod. Load balancers: the ingress address is that of the
-ready pod behind the service. Both do for a service with one pod and port numbers that the service
-does not change, which is what the product has; nothing is balanced.
+ready pod behind the service, or of one that is not ready yet: a real one has its address at once
+as well. Both do for a service with one pod and port numbers that the service does not change,
+which is what the product has; nothing is balanced.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,6 +37,8 @@ def hosts_file(services: Iterable[Json], pods: Sequence[Json]) -> str:
     for service in sorted(services, key=_key):
         namespace, name = _key(service)
         backends = _ready_pods(service, pods)
+        if not backends and service["spec"].get("publishNotReadyAddresses"):
+            backends = list(filter(_address, _behind(service, pods)))
         if backends:
             lines.append(f"{_address(backends[0])} {_names(f'{name}.{namespace}')}")
         for pod in _behind(service, pods):
@@ -52,9 +55,9 @@ def stale_ingresses(services: Iterable[Json], pods: Sequence[Json]) -> list[Ingr
     for service in services:
         if service["spec"].get("type") != "LoadBalancer":
             continue
-        ready = _ready_pods(service, pods)
+        backends = _ready_pods(service, pods) or list(filter(_address, _behind(service, pods)))
         shown = service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
-        address = _address(ready[0]) if ready else ""
+        address = _address(backends[0]) if backends else ""
         if address and [entry.get("ip") for entry in shown] != [address]:
             stale.append(Ingress(*_key(service), address))
     return stale

@@ -73,6 +73,7 @@ class Place:
         pod_ip: The pod's own.
         api_host: Where the API server is, for `KUBERNETES_SERVICE_HOST`.
         api_port: And its port.
+        bin_dir: Where the programs of the product's own images are.
     """
 
     node: str
@@ -80,6 +81,7 @@ class Place:
     pod_ip: str
     api_host: str
     api_port: int
+    bin_dir: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,9 @@ def environment(
     Raises:
         NotStartableError: Something that is not optional is missing.
     """
+    ours = PRODUCT_IMAGE.search(container["image"])
     env = {
-        "PATH": PATH,
+        "PATH": f"{place.bin_dir}:{PATH}" if ours else PATH,
         "HOME": "/",
         "HOSTNAME": hostname(pod),
         "KUBERNETES_SERVICE_HOST": place.api_host,
@@ -143,13 +146,12 @@ def environment(
     return env
 
 
-def command(container: Json, env: Mapping[str, str], bin_dir: Path) -> tuple[str, ...]:
+def command(container: Json, env: Mapping[str, str]) -> tuple[str, ...]:
     """The words to run: `command` and `args`, or what the image would run.
 
     Args:
         container: Its entry in the pod's spec.
         env: Its environment, for `$(NAME)`.
-        bin_dir: Where the programs of the product's own images are.
 
     Raises:
         NotStartableError: The image is a stranger and no command is given.
@@ -163,7 +165,7 @@ def command(container: Json, env: Mapping[str, str], bin_dir: Path) -> tuple[str
                 " standfast-operator or standfast-witness",
                 "ErrImageNeverPull",
             )
-        words = [str(bin_dir / match[1])]
+        words = [match[1]]
     return tuple(expand(word, env) for word in [*words, *container.get("args", [])])
 
 
