@@ -29,11 +29,20 @@ class ScopedContext(ssl.SSLContext):
     scope: str = ""
 
 
-def client_context(identity: Identity) -> ScopedContext:
-    """For connections from `identity`; pass `server_hostname=dns_name(role)` when connecting."""
+def client_context(identity: Identity, *, checks_time: bool = False) -> ScopedContext:
+    """For connections from `identity`; pass `server_hostname=dns_name(role)` when connecting.
+
+    Args:
+        identity: Who connects.
+        checks_time: Whether an expired server is refused. For the enrolment of a `Bootstrap`,
+            whose bundle is good for one day; not among members.
+    """
     context = ScopedContext(ssl.PROTOCOL_TLS_CLIENT)
     assert context.check_hostname
-    return _furnished(context, identity)
+    _furnished(context, identity)
+    if checks_time:
+        context.verify_flags = ssl.VerifyFlags(context.verify_flags & ~_IGNORE_TIME)
+    return context
 
 
 def server_context(identity: Identity) -> ScopedContext:

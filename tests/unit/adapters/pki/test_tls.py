@@ -35,11 +35,12 @@ def member(authority: Authority, uid: str, now: datetime = NOW) -> Identity:
 
 
 def handshake(
-    client: Identity, wanted: str, server: ServerIdentities
+    client: Identity, wanted: str, server: ServerIdentities, *, checks_time: bool = False
 ) -> tuple[ssl.SSLObject, ssl.SSLObject]:
     """Both ends after the handshake; raises what the failing end saw."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    asking = client_context(client).wrap_bio(to_client, to_server, server_hostname=wanted)
+    context = client_context(client, checks_time=checks_time)
+    asking = context.wrap_bio(to_client, to_server, server_hostname=wanted)
     serving = server.context.wrap_bio(to_server, to_client, server_side=True)
     pending = {"client": asking, "server": serving}
     for _ in range(10):
@@ -198,6 +199,16 @@ def test_an_operator_out_of_time_is_refused(
     assert peer_role(serving) == Operator(ONE)
     with pytest.raises(RefusedError, match=r"the operator's certificate is valid from .* here it"):
         peer_role(serving, lambda: NOW + timedelta(days=days))
+
+
+def test_an_expired_bundle_cannot_be_enrolled(first: Authority) -> None:
+    operator, wanted = first.issue(Operator(ONE), NOW), dns_name(Bootstrap(ONE))
+    server = ServerIdentities()
+    server.put(first.issue(Bootstrap(ONE), NOW))
+    handshake(operator, wanted, server, checks_time=True)
+    server.put(first.issue(Bootstrap(ONE), NOW - timedelta(days=2)))
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
+        handshake(operator, wanted, server, checks_time=True)
 
 
 def test_an_authority_cannot_vouch_for_another_scope(first: Authority) -> None:

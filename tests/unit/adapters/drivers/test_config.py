@@ -1,0 +1,26 @@
+"""Each type of resource finds its driver."""
+
+from ipaddress import ip_interface
+
+from standfast.adapters.drivers import (
+    CONFIG_TYPES,
+    DriverHost,
+    SystemdConfig,
+    VipConfig,
+    make_driver,
+)
+from standfast.adapters.drivers.systemd import SystemdDriver
+from standfast.adapters.drivers.vip import VipDriver
+from standfast.adapters.fakes import FakeClock, FakeMachine, FakeUnits, FakeWire, RecordingSink
+
+
+async def test_every_type_has_its_driver() -> None:
+    clock = FakeClock()
+    machine = FakeMachine(clock, FakeWire(), ip_interface("10.0.0.1/24"))
+    host = DriverHost(clock, RecordingSink(), machine, machine, machine, machine, FakeUnits())
+    vip = make_driver(VipConfig("ip", ip_interface("10.0.0.100/24")), host)
+    unit = make_driver(SystemdConfig("app", "web.service"), host)
+    assert (type(vip), vip.name) == (VipDriver, "ip")
+    assert (type(unit), unit.name) == (SystemdDriver, "app")
+    assert dict(CONFIG_TYPES) == {"vip": VipConfig, "systemd": SystemdConfig}
+    await host.close()
