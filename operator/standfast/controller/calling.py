@@ -103,14 +103,16 @@ class Caller:
         *,
         query: dict[str, str] | None = None,
         total_s: float = CALL_S_MAX,
+        urgent: bool = False,
     ) -> T:
-        """`GET`, from the first address that answers.
+        """`GET`, from the first address that answers; with `urgent` all are asked at once.
 
         Raises:
             NotReachedError: None did.
             TransientError, RefusedError, UserError: As the member said.
         """
-        data = await self._in_turn(door, _Call("GET", path, None, query, total_s))
+        call = _Call("GET", path, None, query, total_s)
+        data = await (self._all_at_once(door, call) if urgent else self._in_turn(door, call))
         return _decode(door, path, data, answer)
 
     async def send(
@@ -124,12 +126,15 @@ class Caller:
         self, door: Door, method: str, path: str, body: Wire, answer: type[T]
     ) -> T:
         """The same over all addresses at once; for what may be done twice. Raises as `get`."""
-        call = _Call(method, path, body)
+        data = await self._all_at_once(door, _Call(method, path, body))
+        return _decode(door, path, data, answer)
+
+    async def _all_at_once(self, door: Door, call: "_Call") -> bytes:
         tries = [
             asyncio.create_task(self._once(door, address, call)) for address in door.addresses
         ]
         try:
-            return _decode(door, path, await _first(door, tries), answer)
+            return await _first(door, tries)
         finally:
             for each in tries:
                 each.cancel()

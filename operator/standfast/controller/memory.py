@@ -6,6 +6,7 @@ or in the status.
 
 from dataclasses import dataclass, field
 
+from standfast.api.cluster_status import FenceStatus
 from standfast.core.placement import Decision
 from standfast.core.view import Observed
 
@@ -20,6 +21,7 @@ class Memory:
         ready_since_ms: Since when a node has been an eligible standby.
         holding_since_ms: Since when a node has held the lease without serving, by node and term.
         logs: How far the log of each member has been read.
+        fences: Power-offs ordered, as they stand in the status or soon will, by node.
         decided: The last decision, to log and record only what is new.
         seen: The last picture, for what needs two (who was active before).
     """
@@ -29,6 +31,7 @@ class Memory:
     ready_since_ms: dict[str, int] = field(default_factory=dict)
     holding_since_ms: dict[tuple[str, int], int] = field(default_factory=dict)
     logs: dict[str, int] = field(default_factory=dict)
+    fences: dict[str, FenceStatus] = field(default_factory=dict)
     decided: Decision | None = None
     seen: Observed | None = None
 

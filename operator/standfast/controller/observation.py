@@ -91,7 +91,7 @@ def observe(sources: Sources, memory: Memory, now_ms: int) -> Observed:
         moving=sources.moving,
         fence_error=sources.fence_error,
     )
-    picture = _with_moments(wanted(cluster), picture, memory, now_ms)
+    picture = _with_moments(wanted(sources.cluster), picture, memory, now_ms)
     return replace(
         picture,
         over=_over(sources, picture, memory, now_ms),

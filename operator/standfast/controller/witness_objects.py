@@ -17,6 +17,7 @@ WITNESS_LABEL = "standfast.dev/witness"
 IDENTITY_DIRECTORY = "/etc/standfast/identity"
 STATE_DIRECTORY = "/var/lib/standfast"
 NOBODY = 65532
+HEALTH_PORT = 7381
 GRACE_S = 10
 
 
@@ -66,10 +67,18 @@ def _pod(name: str, image: str, node_selector: dict[str, str]) -> Document:
         "name": "witness",
         "image": image,
         "command": ["standfast-witness", "run"],
-        "args": ["--state", STATE_DIRECTORY, "--identity", IDENTITY_DIRECTORY],
-        "ports": [{"name": "members", "containerPort": PORT}],
-        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 5},
-        "livenessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 10, "failureThreshold": 6},
+        "args": [
+            f"--state={STATE_DIRECTORY}",
+            f"--identity={IDENTITY_DIRECTORY}",
+            f"--listen=0.0.0.0:{PORT}",
+            f"--health=0.0.0.0:{HEALTH_PORT}",
+        ],
+        "ports": [
+            {"name": "members", "containerPort": PORT},
+            {"name": "health", "containerPort": HEALTH_PORT},
+        ],
+        "readinessProbe": _probe("/readyz", 5, 3),
+        "livenessProbe": _probe("/livez", 10, 6),
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -100,6 +109,15 @@ def _pod(name: str, image: str, node_selector: dict[str, str]) -> Document:
                 "secret": {"secretName": identity_secret(name), "defaultMode": 0o440},
             }
         ],
+    }
+
+
+def _probe(path: str, period_s: int, failures: int) -> Document:
+    return {
+        "httpGet": {"path": path, "port": "health"},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 3,
+        "failureThreshold": failures,
     }
 
 

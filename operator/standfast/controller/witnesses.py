@@ -29,7 +29,7 @@ from standfast.core.explain import Claim
 from standfast.core.reasons import Reason
 from standfast.errors import StandfastError, UserError
 from standfast.ports.clock import Clock
-from standfast.wire.api import STATUS_PATH, MemberStatus
+from standfast.wire.api import WITNESS_PATH, WitnessStatus
 
 LOOK_AGAIN_MS = 300_000
 """Objects that nobody watches are looked at this often."""
@@ -46,6 +46,7 @@ class Found:
         addresses: `host:port`, where nodes reach it.
         problem: Why it cannot be provided.
         answers: Whether its process answered the last time; none before.
+        said: What it said of itself the last time.
     """
 
     key: Key
@@ -54,6 +55,7 @@ class Found:
     problem: Claim | None = None
     answers: bool | None = None
     answer_problem: str = ""
+    said: WitnessStatus | None = None
     applied_at_ms: int | None = None
     applied: tuple[object, ...] = ()
     shown: tuple[object, ...] = field(default=(), compare=False)
@@ -227,19 +229,19 @@ class Witnesses:
         return objects.addresses_of_service(document)
 
     async def _ask(self, found: Found) -> None:
-        """Whether its process answers; what it answers does not matter here."""
+        """Whether its process answers, and what it says of itself."""
         door = found.door()
         if door is None:
             found.answers = None
             return
         try:
-            await self._caller.get(door, STATUS_PATH, MemberStatus)
+            found.said = await self._caller.get(door, WITNESS_PATH, WitnessStatus)
         except NotReachedError as error:
             found.answers, found.answer_problem = False, error.problem
-        except StandfastError:
-            found.answers = True
+        except StandfastError as error:
+            found.answers, found.answer_problem = True, error.problem
         else:
-            found.answers = True
+            found.answers, found.answer_problem = True, ""
 
 
 def _still_good(document: Document, office: Office, now: datetime) -> bool:
