@@ -98,8 +98,8 @@ def print_status(status: Status) -> None:
             now.boot[:8] if now else "",
         )
     console.print(table)
-    for vm in status.outdated:
-        console.print(f"  {vm} has an older agent: standfast-lab vm {vm} reset")
+    for outdated in status.outdated:
+        console.print(f"  {outdated} has an older agent: standfast-lab vm {outdated} reset")
     for line in status.cut or ["nothing is cut"]:
         console.print(f"  network: {line}")
 
