@@ -465,15 +465,16 @@ async def test_deletion_asks_waits_and_leaves_nothing(
     name = await mine.ready(
         pod(
             "leaver",
-            f"trap 'echo asked; sleep 0.5; echo done; exit 0' TERM; {FOREVER}",
-            lifecycle={"preStop": {"exec": {"command": ["sh", "-c", "echo pre > /proc/1/fd/1"]}}},
+            f"trap 'echo asked; sleep 0.5; echo done; exit 0' TERM; echo up; {FOREVER}",
+            lifecycle={"preStop": {"exec": {"command": ["sh", "-c", "echo pre >> /proc/1/fd/1"]}}},
         )
     )
+    assert await mine.said(name) == "up\n"
     uid = (await mine.get(name))["metadata"]["uid"]
     assert (cluster.paths.pods_dir / uid).exists()
     await api.delete(f"{NS}/pods/{name}", {})
     await mine.gone(name)
-    assert mine.log(name) == "pre\nasked\ndone\n"
+    assert mine.log(name) == "up\npre\nasked\ndone\n"
     assert name not in {container.pod for container in pods.containers(cluster.paths)}
 
     async def is_gone() -> bool:

@@ -50,9 +50,10 @@ def main() -> int:
     for number in passed_on:
         signal.signal(number, lambda got, _frame: _pass_on(child, got))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
-    _write(Path(spec["pid"]), str(child))
     with os.fdopen(problem) as pipe:
-        error = pipe.read()  # ends when the command runs, or was not to be run
+        error = pipe.read()  # ends when the command runs, or is not going to
+    if not error:
+        _write(Path(spec["pid"]), str(child))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     code = code if code >= 0 else 128 - code
     _write(Path(spec["exit"]), json.dumps({"code": code, "error": error}))
