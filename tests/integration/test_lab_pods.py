@@ -280,7 +280,7 @@ async def test_a_container_gets_its_environment_its_files_and_its_rights(
         " 'secret': pathlib.Path('/etc/app/s/key').read_text(),"
         " 'labels': pathlib.Path('/etc/app/who/name').read_text(),"
         " 'root': os.access('/etc', os.W_OK), 'admin': os.path.exists(os.environ['ADMIN']),"
-        " 'own': os.access('/scratch', os.W_OK)}), flush=True)"
+        " 'own': os.access('/tmp', os.W_OK)}), flush=True)"
     )
     name = await mine.ready(
         pod(
@@ -300,7 +300,7 @@ async def test_a_container_gets_its_environment_its_files_and_its_rights(
             volumeMounts=[
                 {"name": "s", "mountPath": "/etc/app/s", "readOnly": True},
                 {"name": "who", "mountPath": "/etc/app/who"},
-                {"name": "scratch", "mountPath": "/scratch"},
+                {"name": "scratch", "mountPath": "/tmp"},
             ],
             pod={
                 "securityContext": {"fsGroup": 4000},

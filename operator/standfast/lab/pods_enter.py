@@ -100,7 +100,8 @@ def _build_root(spec: dict[str, Any]) -> None:
         _bind(Path(path), root, path, read_only=True)
         _let_through(root, path)
     if spec["readOnlyRoot"]:
-        for place in (root, *covers):
+        volumes = {_below(root, mount["target"]) for mount in spec["mounts"]}
+        for place in (root, *(cover for cover in covers if cover not in volumes)):
             _mount("none", place, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID)
     os.chdir(root)
     _check(libc.pivot_root(b".", b"."), "pivot_root")
