@@ -37,6 +37,8 @@ from standfast.ports.resource import ResourceDriver
 from standfast.wire.api import WitnessStatus
 
 BUNDLE_LOOK_S = 0.5
+LEAVE_S = 0.05
+"""Time for the answers to one last renewal."""
 log = logging.getLogger("standfast")
 
 MakeDriver = Callable[[Spec], ResourceDriver]
@@ -98,7 +100,7 @@ class Agent:
         """Serve until SIGTERM; what runs goes on running, within the lease."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._daemon.stop)
+            loop.add_signal_handler(number, self._leave)
         enrolment = self._store.enrolment()
         if enrolment is not None and self._store.identity() is not None:
             membership = self._open(enrolment.cluster_uid)
@@ -106,14 +108,15 @@ class Agent:
         self._mailbox.start(self._enrol(), "enrol")
         self._mailbox.start(self._serve_api(), "api")
         self._mailbox.start(keep_notifying(), "watchdog")
-        try:
-            await self._daemon.run()
-        finally:
-            notify("STOPPING=1")
-            self._entrance.close()
-            await self._mailbox.close()
-            if self._membership is not None:
-                await self._membership.close()
+        await self._daemon.run()
+        notify("STOPPING=1")
+
+    def _leave(self) -> None:
+        """Go, and leave as much of the lease as there can be to whoever adopts what runs."""
+        membership = self._membership
+        if membership is not None:
+            self._mailbox.put(membership.renew)
+        asyncio.get_running_loop().call_later(LEAVE_S, self._daemon.stop)
 
     def _open(self, cluster: ClusterUid) -> Membership:
         membership = Membership(self._process, cluster, self._store)

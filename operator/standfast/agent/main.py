@@ -20,19 +20,12 @@ def main() -> None:
 
 
 def _run() -> None:
-    import asyncio
-
-    from standfast.agent.agent import Agent, Settings
+    from standfast.agent.agent import Settings
     from standfast.agent.machine import linux_drivers
-    from standfast.member import logs
-    from standfast.member.process import make_punctual, refuse_optimised
+    from standfast.agent.service import serve
 
-    settings = Settings.from_environment()
-    logs.set_up(settings.log_level)
     try:
-        refuse_optimised()
-        make_punctual(real_time=settings.real_time)
-        asyncio.run(Agent(settings, linux_drivers).run())
+        serve(Settings.from_environment(), linux_drivers)
     except StandfastError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 the process edge
         sys.exit(error.exit_code)

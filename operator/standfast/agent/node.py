@@ -43,7 +43,6 @@ from standfast.core.events import (
     StandRequested,
     StopForRelease,
     Stopped,
-    TtlRequested,
 )
 from standfast.core.group_spec import Spec
 from standfast.core.group_state import Cell, Group, Phase
@@ -225,7 +224,7 @@ class Node:
             case Sign.NONE:
                 pass
             case Sign.JUMPED:
-                voter.take(TtlRequested(lease.ttl_ms))  # renews at once
+                self._membership.renew()
             case Sign.STEPPED:
                 fields = values(took_ms=self._clocks.jump_ms)
                 self._chronicle.note("ClockStepped", "The wall clock was set forward", fields)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from standfast.core.events import LeaseWon, Loss, Standing
 from standfast.core.holding import beat, former_holders, in_sync_required
-from standfast.core.ids import Version
+from standfast.core.ids import MemberUid, Version
 from standfast.core.messages import Ask, Envelope, Grant, Refuse, VoteRequest
 from standfast.core.record import DataMode, Holder, Proof, Record, Suspect, with_suspect
 from standfast.core.standing import give_up, retreat_ms
@@ -76,6 +76,16 @@ def stand(turn: Turn) -> None:
     turn.emit(Standing(ask.term, pre=True))
     turn.broadcast(ask)
     _count(turn)
+
+
+def ask_again(turn: Turn, member: MemberUid) -> None:
+    """Repeat the open question to a member that has just become reachable: it may not have it.
+
+    A restarted agent stands before its links are up, and has no time for a second candidacy.
+    """
+    candidacy = turn.state.candidacy
+    if candidacy is not None and member not in candidacy.yes | candidacy.no:
+        turn.send(member, candidacy.ask)
 
 
 def _count(turn: Turn) -> None:

@@ -153,6 +153,7 @@ def _take(turn: Turn, event: Event) -> None:
                 _receive(turn, envelope)
         case Connected(member):
             turn.send(member, _hello(turn))
+            asking.ask_again(turn, member)
         case LocalChanged():
             _local_changed(turn, event)
         case FencedReported(fenced):

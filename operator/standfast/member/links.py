@@ -2,8 +2,9 @@
 
 Each path is an address of the other member. Normally the member with the lower uid dials and both
 talk over that connection; the other one dials too when nothing came from there for a while,
-because the network may let connections through in one direction only. Every message goes over
-every link that is up; the first copy to arrive counts. One path's death costs nothing: no link
+because the network may let connections through in one direction only, and at the start, because a
+restarted member has no time to wait. Every message goes over every link that is up; the first copy
+to arrive counts. One path's death costs nothing: no link
 waits for another.
 """
 
@@ -98,7 +99,17 @@ class PeerLinks(Peer):
 
     def ping(self) -> None:
         for link in tuple(self._links):
-            link.ping()
+            if link.dialled and self._is_doubled(link):
+                link.close("the other side's connection on this path is enough")
+            else:
+                link.ping()
+
+    def _is_doubled(self, mine: Link) -> bool:
+        """Both sides have dialled the same path: the one with the higher uid gives its own up."""
+        return self._wiring.me > self.member.uid and any(
+            link.address == mine.address and link.is_up and not link.dialled
+            for link in self._links
+        )
 
     # ---------------------------------------------------------------- what links report
 
@@ -180,8 +191,6 @@ class PeerLinks(Peer):
     async def _keep_dialled(self, address: str) -> None:
         host, _, port = address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if self._wiring.me > self.member.uid:
-            await asyncio.sleep(PATIENCE_S)
         refusals = 0
         while True:
             while self._is_covered(host):

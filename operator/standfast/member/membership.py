@@ -19,7 +19,14 @@ from standfast.adapters.linux.journal import SlotJournal
 from standfast.adapters.pki import Identity, ServerIdentities, client_context, dns_name
 from standfast.adapters.pki.certificates import public_key, read_certificate, read_key
 from standfast.core import quorum
-from standfast.core.events import Connected, Effect, FencedReported, LeaseExtended, Received
+from standfast.core.events import (
+    Connected,
+    Effect,
+    FencedReported,
+    LeaseExtended,
+    Received,
+    TtlRequested,
+)
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId
 from standfast.core.messages import Envelope, Fenced
 from standfast.core.record import Config, MemberKind
@@ -308,6 +315,12 @@ class Membership:
             values(peer=request.member, boot=request.boot, error=request.evidence),
         )
         voter.take(FencedReported(attested))
+
+    def renew(self) -> None:
+        """Renew a lease now instead of with the next heartbeat."""
+        lease = None if self.voter is None else self.voter.state.holding
+        if self.voter is not None and lease is not None and lease.renews:
+            self.voter.take(TtlRequested(lease.ttl_ms))
 
     def check_token(self, token: int) -> None:
         """Refuse an operator that is no longer the acting one (F73, F74); durable."""

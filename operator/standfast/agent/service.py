@@ -1,0 +1,27 @@
+"""The agent as a service: what comes before the loop and after it."""
+
+import asyncio
+import logging
+import os
+from importlib import import_module
+
+from standfast.agent.agent import Agent, MakeDrivers, Settings
+from standfast.agent.spare import Spare
+from standfast.member import logs
+from standfast.member.process import make_punctual, refuse_optimised
+
+
+def serve(settings: Settings, make_drivers: MakeDrivers) -> None:
+    """Run until told to stop. What the agent runs goes on running."""
+    logs.set_up(settings.log_level)
+    refuse_optimised()
+    settings.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    spare = Spare(settings.run / "spare.pid")
+    if not spare.fork(warm=lambda: import_module("standfast.member.http")):
+        spare.relieve()
+    make_punctual(real_time=settings.real_time)
+    asyncio.new_event_loop().run_until_complete(Agent(settings, make_drivers).run())
+    spare.dismiss()
+    logging.shutdown()
+    # Whoever adopts what runs here is waiting for this process to be gone: no farewells.
+    os._exit(0)
