@@ -44,8 +44,20 @@ class Errands:
         self._running: dict[tuple[Key, Name], asyncio.Task[None]] = {}
         self._trouble: dict[tuple[Key, Name], _Trouble] = {}
 
-    def want(self, key: Key, name: Name, make: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+    def want(
+        self,
+        key: Key,
+        name: Name,
+        make: Callable[[], Coroutine[Any, Any, None]],
+        retry_ms_max: int = BACK_OFF_MS_MAX,
+    ) -> bool:
         """Start it unless it runs or has just failed.
+
+        Args:
+            key: For what it is done; looked at again when it ends.
+            name: What is done and to whom.
+            make: Makes the coroutine.
+            retry_ms_max: Longest pause between two tries.
 
         Returns:
             Whether it was started now.
@@ -59,7 +71,9 @@ class Errands:
             if left_ms > 0:
                 self._queue.after(key, left_ms)
                 return False
-        task = asyncio.create_task(self._run(errand, make()), name=f"{key} {' '.join(name)}")
+        task = asyncio.create_task(
+            self._run(errand, make(), retry_ms_max), name=f"{key} {' '.join(name)}"
+        )
         self._running[errand] = task
         return True
 
@@ -96,25 +110,27 @@ class Errands:
         for key in {key for key, _ in self._running}:
             await self.drop(key)
 
-    async def _run(self, errand: tuple[Key, Name], act: Coroutine[Any, Any, None]) -> None:
+    async def _run(
+        self, errand: tuple[Key, Name], act: Coroutine[Any, Any, None], retry_ms_max: int
+    ) -> None:
         key, _ = errand
         try:
             await act
         except StandfastError as error:
-            self._failed(errand, error)
+            self._failed(errand, error, retry_ms_max)
         except Exception as error:  # noqa: BLE001 the edge of the process: our bug, one key's
             logger(cluster=f"{key.namespace}/{key.name}").exception("Errand broke")
-            self._failed(errand, TransientError(f"internal error: {error!r}"))
+            self._failed(errand, TransientError(f"internal error: {error!r}"), BACK_OFF_MS_MAX)
         else:
             self._trouble.pop(errand, None)
         finally:
             self._running.pop(errand, None)
             self._queue.add(key)
 
-    def _failed(self, errand: tuple[Key, Name], error: StandfastError) -> None:
+    def _failed(self, errand: tuple[Key, Name], error: StandfastError, retry_ms_max: int) -> None:
         before = self._trouble.get(errand)
         failures = before.failures + 1 if before is not None else 1
-        delay_ms = min(RETRY_MS_MIN << min(failures - 1, 16), BACK_OFF_MS_MAX)
+        delay_ms = min(RETRY_MS_MIN << min(failures - 1, 16), retry_ms_max)
         if isinstance(error, TransientError):
             delay_ms = max(delay_ms, error.retry_after_ms)
         if isinstance(error, UserError):

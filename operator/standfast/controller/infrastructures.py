@@ -141,6 +141,17 @@ class Infrastructures:
         held.access, held.scope = access, scope
         return held
 
+    def is_check_due(self, held: Connected) -> bool:
+        """Whether `check` would ask anything."""
+        now_ms = self._clock.now_ms()
+        return (
+            held.warm_problem is not None
+            or now_ms - held.warm_at_ms >= WARM_MS
+            or held.lacking is None
+            or held.rights_for != held.watched
+            or now_ms - held.rights_at_ms >= RIGHTS_READ_AGAIN_MS
+        )
+
     async def check(self, held: Connected) -> None:
         """Prove that power could be switched, and hourly that the rights are there (F84)."""
         vcenter = held.vcenter

@@ -7,6 +7,7 @@ or in the status.
 from dataclasses import dataclass, field
 
 from standfast.api.cluster_status import FenceStatus
+from standfast.controller.records import Story
 from standfast.core.placement import Decision
 from standfast.core.view import Observed
 
@@ -20,7 +21,11 @@ class Memory:
         told: Which runs of which members were told that a boot is over, by node and boot.
         ready_since_ms: Since when a node has been an eligible standby.
         holding_since_ms: Since when a node has held the lease without serving, by node and term.
-        logs: How far the log of each member has been read.
+        bundled_at_ms: When the bundle of a node was last seen to be there.
+        spent: Nodes whose bundle was removed.
+        story: What the nodes' logs told.
+        requested: Hand-overs asked for Switchovers: request to node.
+        asked: Those that the node has accepted.
         fences: Power-offs ordered, as they stand in the status or soon will, by node.
         decided: The last decision, to log and record only what is new.
         seen: The last picture, for what needs two (who was active before).
@@ -30,7 +35,11 @@ class Memory:
     told: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
     ready_since_ms: dict[str, int] = field(default_factory=dict)
     holding_since_ms: dict[tuple[str, int], int] = field(default_factory=dict)
-    logs: dict[str, int] = field(default_factory=dict)
+    bundled_at_ms: dict[str, int] = field(default_factory=dict)
+    spent: set[str] = field(default_factory=set)
+    requested: dict[str, str] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)
+    story: Story = field(default_factory=Story)
     fences: dict[str, FenceStatus] = field(default_factory=dict)
     decided: Decision | None = None
     seen: Observed | None = None

@@ -99,8 +99,11 @@ class StatusWriter:
             ConflictError: The object changed or vanished; the store holds what is there now.
             TransientError: The API server cannot be asked.
         """
+        return await self.write_raw(judged, status.to_object())
+
+    async def write_raw(self, judged: Judged, document: Mapping[str, Any]) -> bool:
+        """The same for a status as plain JSON."""
         key = judged.key
-        document = status.to_object()
         shown: Mapping[str, Any] = judged.held.document.get("status") or {}
         if document == shown:
             return False

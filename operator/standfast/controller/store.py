@@ -89,6 +89,11 @@ class Store:
         """Forget an object; False when it was not there."""
         return self._held.pop(key, None) is not None
 
+    def drop_if(self, key: Key, uid: str) -> bool:
+        """Forget this very object; False when another of that name is there, or none."""
+        held = self._held.get(key)
+        return held is not None and held.uid == uid and self.drop(key)
+
     def held(self, key: Key) -> Held | None:
         return self._held.get(key)
 

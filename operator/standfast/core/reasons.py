@@ -80,6 +80,7 @@ class Reason(Enum):
     CONFIG_CHANGED = "ConfigChanged"
     CONFIG_CONFLICT = "ConfigConflict"
     MEMBER_REFUSES = "MemberRefuses"
+    SPEC_OLDER = "SpecOlder"
     VM_UNKNOWN = "VmUnknown"
     DEPENDENCY_CYCLE = "DependencyCycle"
     CREDENTIALS_REFUSED = "CredentialsRefused"
@@ -280,6 +281,11 @@ _ABOUT: dict[Reason, About] = {
         "Remove the member's state and enrol it anew.",
     ),
     Reason.MEMBER_REFUSES: About("A member refuses what it was given.", "The message says why."),
+    Reason.SPEC_OLDER: About(
+        "What is declared is older than what the agents have accepted: the API server was "
+        "restored from a backup. The agents go on with the newer.",
+        "Look at the spec; any change of it is taken as the newest word.",
+    ),
     Reason.VM_UNKNOWN: About(
         "The infrastructure shows no such VM, or more than one.",
         "Correct vm.instanceUUID (govc vm.info -json NAME), or the user's rights.",

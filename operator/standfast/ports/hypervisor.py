@@ -70,6 +70,7 @@ class Inventory:
         identity: Its own identity, which makes VM identities unique.
         vms: By instance UUID, those found.
         missing: By instance UUID, why a watched VM is not among them.
+        vms_in_scope: How many VMs the account sees; none when they were not counted.
     """
 
     endpoint: str
@@ -79,6 +80,7 @@ class Inventory:
     identity: str = ""
     vms: Mapping[str, VmFacts] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    vms_in_scope: int | None = None
 
     def age_ms(self, now_ms: int) -> int | None:
         """How old every fact here may be; None when nothing was ever heard."""

@@ -44,6 +44,7 @@ class _Collecting:
     picture: Picture
     missing: Mapping[str, str]
     watched: frozenset[str]
+    vms_in_scope: int
     version: str = ""
     waits: int = 0
 
@@ -182,6 +183,7 @@ class Feed:
                 identity=about.instanceUuid or "",
                 vms=collecting.picture.vms(now_ms),
                 missing=collecting.missing,
+                vms_in_scope=collecting.vms_in_scope,
             )
         )
 
@@ -203,7 +205,8 @@ class Feed:
             listening.drop()
             raise
         watched = {moid(vm): uuid for uuid, vm in vms.items()}
-        return _Collecting(listening, collector, Picture(watched), missing, wanted)
+        counted = self._scope.count(asking, access)
+        return _Collecting(listening, collector, Picture(watched), missing, wanted, counted)
 
     def _drop(self) -> None:
         collecting, self._collecting = self._collecting, None

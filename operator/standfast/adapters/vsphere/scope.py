@@ -57,13 +57,30 @@ class Scope:
                 missing[uuid] = f"{problem.problem}; {problem.remedy}"
         return vms, missing
 
+    def count(self, connection: Connection, access: Access) -> int:
+        """How many VMs the user sees here."""
+        manager = connection.content.viewManager
+        assert manager is not None, "every vCenter has a view manager"
+        with vcenter_faults(access, "counting VMs"):
+            root = self._object(connection) if self.path else connection.content.rootFolder
+            if root is None:
+                return 0
+            view = manager.CreateContainerView(root, [vim.VirtualMachine], recursive=True)
+            try:
+                return len(view.view)
+            finally:
+                view.DestroyView()
+
+    def _object(self, connection: Connection) -> vim.ManagedEntity | None:
+        index = connection.content.searchIndex
+        assert index is not None, "every vCenter has a search index"
+        return index.FindByInventoryPath(self.path)
+
     def _root(self, connection: Connection, access: Access) -> str:
         if not self.path:
             return ""
-        index = connection.content.searchIndex
-        assert index is not None, "every vCenter has a search index"
         with vcenter_faults(access, f"looking for /{self.path}"):
-            root = index.FindByInventoryPath(self.path)
+            root = self._object(connection)
         if root is None:
             raise UserError(
                 f"vCenter {access.server} shows no /{self.path} to user {access.username}",

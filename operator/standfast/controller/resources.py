@@ -1,0 +1,108 @@
+"""The status of each `HAResource`: what its agents say of it, on the active node and elsewhere."""
+
+from collections.abc import Mapping, Sequence
+
+from standfast.api.cluster import HACluster
+from standfast.api.conditions import ConditionType
+from standfast.api.resource import (
+    HAResource,
+    HAResourceStatus,
+    ResourceOnNode,
+    ResourceState,
+)
+from standfast.controller.listening import Line
+from standfast.controller.parts import Parts
+from standfast.controller.statuses import Judged
+from standfast.controller.store import Key
+from standfast.core.explain import Claim
+from standfast.core.reasons import Reason
+from standfast.core.view import Observed
+from standfast.wire.api import ResourceStatus
+
+
+async def report_resources(
+    parts: Parts,
+    cluster: HACluster,
+    resources: Sequence[HAResource],
+    lines: Mapping[str, Line],
+    seen: Observed,
+) -> None:
+    """Write the status of every resource of a cluster that changed."""
+    for resource in resources:
+        namespace, name = resource.key
+        held = parts.store.held(Key(HAResource.__name__, namespace, name))
+        if held is None:
+            continue
+        judged = Judged(Key(HAResource.__name__, namespace, name), held)
+        on = {
+            node.name: found
+            for node in cluster.spec.nodes
+            if (line := lines.get(node.name)) is not None
+            and line.now is not None
+            and (found := _named(line.now.resources, name)) is not None
+        }
+        await parts.statuses.write(judged, _status(judged, resource, on, seen))
+
+
+def _named(found: Sequence[ResourceStatus], name: str) -> ResourceStatus | None:
+    return next((each for each in found if each.name == name), None)
+
+
+def _status(
+    judged: Judged, resource: HAResource, on: Mapping[str, ResourceStatus], seen: Observed
+) -> HAResourceStatus:
+    active = seen.active
+    here = on.get(active.name) if active is not None else None
+    claim = _ready(here, active.name if active is not None else None)
+    return HAResourceStatus(
+        observed_generation=resource.metadata.generation,
+        type=resource.spec.type,
+        target=resource.spec.target,
+        state=ResourceState(here.state) if here is not None else None,
+        node=active.name if active is not None else None,
+        nodes=tuple(
+            ResourceOnNode(
+                node=node,
+                state=ResourceState(each.state),
+                reason=each.reason,
+                message=each.message,
+                restarts=each.restarts,
+                since=each.since.replace(microsecond=0),
+            )
+            for node, each in on.items()
+        ),
+        message=claim.message,
+        conditions=judged.claimed(
+            {
+                ConditionType.READY: claim,
+                ConditionType.RECONCILING: claim
+                if claim.reason in {Reason.STARTING, Reason.CONVERGING}
+                else None,
+                ConditionType.STALLED: None,
+            }
+        ),
+    )
+
+
+def _ready(here: ResourceStatus | None, active: str | None) -> Claim:
+    if active is None:
+        return Claim(None, Reason.NO_ACTIVE_NODE, "no node is heard serving")
+    if here is None:
+        return Claim(False, Reason.CONVERGING, f"{active} has not taken it up yet")
+    because = f": {here.message}" if here.message else ""
+    match here.state:
+        case "Running":
+            return Claim(True, Reason.RUNNING, f"it runs on {active}")
+        case "Starting" | "Stopping":
+            return Claim(
+                False, Reason.STARTING, f"it is {here.state.lower()} on {active}{because}"
+            )
+        case "Unknown":
+            return Claim(None, Reason.NOT_RUNNING, f"{active} cannot tell{because}")
+        case _:
+            return Claim(
+                False,
+                Reason.NOT_RUNNING,
+                f"it is {here.state} on {active}{because}",
+                f"look at {active}: journalctl -u standfast-agent",
+            )
