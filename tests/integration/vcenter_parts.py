@@ -94,10 +94,12 @@ class VcenterLab:
 
 @asynccontextmanager
 async def vcenter_lab(
-    name: str, vms: tuple[VmSpec, ...] = (VM_A, VM_B)
+    name: str,
+    vms: tuple[VmSpec, ...] = (VM_A, VM_B),
+    board: Switchboard | None = None,
 ) -> AsyncIterator[VcenterLab]:
     """Run a vCenter with these VMs, all on, and a spare host esx-3.lab."""
-    board = Switchboard()
+    board = board or Switchboard()
     board.answers.set()
     app = web.Application()
     app.add_routes([web.post("/power", board.order), web.get("/power", board.running)])
