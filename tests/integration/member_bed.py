@@ -58,10 +58,24 @@ class Party:
     kind: MemberKind
     process: subprocess.Popen[bytes] | None = None
     uid: str = ""
+    more_addresses: tuple[str, ...] = ()
 
     @property
     def listen(self) -> str:
         return f"{self.address}:{PORT}"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Everything it listens on."""
+        return (self.listen, *(f"{address}:{PORT}" for address in self.more_addresses))
+
+    def put_bundle(self, text: str) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "bundle.json").write_text(text)
+
+    def log(self) -> str:
+        """The end of what it logged, for a test that fails."""
+        return (self.directory / "log").read_text()[-3000:]
 
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -133,6 +147,7 @@ class Bed:
     witness_uid: str = field(default_factory=lambda: str(uuid.uuid4()))
     token: int = 1
     generation: int = 0
+    parties: dict[str, Party] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         now = datetime.now(UTC)
@@ -143,7 +158,7 @@ class Bed:
             self.witness_authority.issue(pki.Operator(self.witness_uid), now)
         )
         made = (("a", MemberKind.DATA), ("b", MemberKind.DATA), ("w", MemberKind.WITNESS))
-        self.parties = {
+        self.parties = self.parties or {
             name: Party(name, f"127.0.{self.subnet}.{11 + at}", self.directory / name, kind)
             for at, (name, kind) in enumerate(made)
         }
@@ -203,8 +218,8 @@ class Bed:
                     if claim(seen):
                         return seen
         except TimeoutError as error:
-            log = (party.directory / "log").read_text()[-3000:]
-            raise AssertionError(f"never came true on {party.name}: {seen}\n{log}") from error
+            said = f"never came true on {party.name}: {seen}\n{party.log()}"
+            raise AssertionError(said) from error
 
     # ---------------------------------------------------------------- making a cluster
 
@@ -215,11 +230,10 @@ class Bed:
                 self.cluster,
                 "test/pair",
                 party.name,
-                (party.listen,),
+                party.paths,
                 self.authority.issue(pki.Bootstrap(self.cluster), now),
             )
-            party.directory.mkdir(parents=True, exist_ok=True)
-            (party.directory / "bundle.json").write_text(bundle.to_json())
+            party.put_bundle(bundle.to_json())
             name = pki.dns_name(pki.Bootstrap(self.cluster))
         else:
             identity = self.witness_authority.issue(pki.WitnessProcess(self.witness_uid), now)
@@ -252,7 +266,7 @@ class Bed:
 
     def config(self) -> Config:
         members = tuple(
-            Member(party.uid, party.name, party.kind, (party.listen,))
+            Member(party.uid, party.name, party.kind, party.paths)
             for party in self.parties.values()
         )
         return Config(self.cluster, members, self.timing, self.data)
@@ -278,6 +292,15 @@ class Bed:
         for party in self.nodes:
             await self.ask(party, "PUT", api.RESOURCES_PATH, api.Done, request)
 
+    async def converge(self, *resources: ResourceSpec) -> None:
+        """From nothing to a pair that serves and would survive a failure."""
+        await asyncio.gather(*(self.enrol(party) for party in self.parties.values()))
+        await self.configure()
+        await self.declare(*resources)
+        active = await self.active()
+        await self.until(self.other(active), lambda s: s.eligible and s.role == "Standby")
+        await self.until(active, lambda s: all(peer.reachable for peer in s.peers))
+
     @property
     def nodes(self) -> list[Party]:
         return [party for party in self.parties.values() if party.kind is MemberKind.DATA]
@@ -287,7 +310,7 @@ class Bed:
         tasks = {
             asyncio.create_task(self.until(node, lambda s: s.role == "Active", timeout_s)): node
             for node in self.nodes
-            if node.process is not None and node.process.poll() is None
+            if node.process is None or node.process.poll() is None
         }
         done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in others:
@@ -314,12 +337,7 @@ async def serving_pair(
     """A pair with a witness, enrolled, configured, serving the resources."""
     bed = Bed(directory, subnet, **options)
     try:
-        await asyncio.gather(*(bed.enrol(party) for party in bed.parties.values()))
-        await bed.configure()
-        await bed.declare(*(resources or (WEB, VIP)))
-        active = await bed.active()
-        await bed.until(bed.other(active), lambda s: s.eligible and s.role == "Standby")
-        await bed.until(active, lambda s: all(peer.reachable for peer in s.peers))
+        await bed.converge(*(resources or (WEB, VIP)))
         yield bed
     finally:
         await bed.close()

@@ -1,0 +1,217 @@
+"""The agent as users run it: in two VMs of the lab, as a systemd service, with real resources.
+
+A web server behind an address, on two networks; the witness is a process on the control side and
+the test plays the operator. No Kubernetes and no vCenter: what is tested is that the members do
+not need them.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from typing_extensions import override
+
+from standfast.core.record import MemberKind
+from standfast.lab.installation import Wanted
+from standfast.lab.lab import Lab, LabVm
+from standfast.wire.resources import OnFailure, Systemd, Vip
+from tests.integration.lab_bed import name_of
+from tests.integration.member_bed import Bed, Party
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.lab,
+    pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+EXAMPLE = Path(__file__).parents[2] / "examples/01-web-pair/web.service"
+
+
+@dataclass
+class VmParty(Party):
+    """A node that is a VM."""
+
+    vm: LabVm | None = None
+
+    @property
+    def machine(self) -> LabVm:
+        assert self.vm is not None
+        return self.vm
+
+    @override
+    def start(self) -> None:
+        """Its systemd does that."""
+
+    @override
+    def put_bundle(self, text: str) -> None:
+        self.machine.enroll(text.encode())
+
+    @override
+    def log(self) -> str:
+        return self.machine.logs("standfast-agent")[-4000:]
+
+
+@dataclass
+class Pair:
+    """The pair in its lab."""
+
+    lab: Lab
+    bed: Bed
+
+    @property
+    def vip(self) -> str:
+        return self.lab.vms()[0].addresses[0].rsplit(".", 1)[0] + ".100"
+
+    async def active(self) -> VmParty:
+        found = await self.bed.active()
+        assert isinstance(found, VmParty)
+        return found
+
+    def other(self, party: VmParty) -> VmParty:
+        found = self.bed.other(party)
+        assert isinstance(found, VmParty)
+        return found
+
+    async def settled(self) -> VmParty:
+        """The active node, once the pair would survive the next failure."""
+        active = await self.active()
+        standby = self.other(active)
+        await self.bed.until(standby, lambda s: s.eligible and s.role == "Standby", 30)
+        await self.bed.until(active, lambda s: all(peer.reachable for peer in s.peers), 30)
+        return active
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    wanted = Wanted(vms=2, networks=2, kubernetes=False, vcenter=False, agent=True)
+    lab = await asyncio.to_thread(Lab.up, name_of("agt"), wanted)
+    directory = tmp_path_factory.mktemp("bed")
+    parties: dict[str, Party] = {}
+    for vm in lab.vms():
+        unit = vm.machine.root() / "etc/systemd/system/web.service"
+        unit.write_text(EXAMPLE.read_text())
+        vm.exec(["systemctl", "daemon-reload"])
+        parties[vm.name] = VmParty(
+            vm.name,
+            vm.addresses[0],
+            directory / vm.name,
+            MemberKind.DATA,
+            more_addresses=vm.addresses[1:],
+            vm=vm,
+        )
+    control = lab.state.control.address
+    parties["w"] = Party("w", control, directory / "w", MemberKind.WITNESS)
+    made = Pair(lab, Bed(directory, 0, parties=parties))
+    web = Systemd(name="web", unit="web.service", on_failure=OnFailure(restarts=2))
+    vip = Vip(name="web-vip", address=f"{made.vip}/24", depends_on=("web",))
+    try:
+        await made.bed.converge(web, vip)
+        yield made
+    finally:
+        await made.bed.close()
+        await asyncio.to_thread(lab.down)
+
+
+async def test_a_power_cut(pair: Pair) -> None:
+    old = await pair.settled()
+    new = pair.other(old)
+    began_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    with pair.lab.probe_vip(pair.vip) as probe:
+        await asyncio.to_thread(probe.wait_for, old.name)
+        await asyncio.to_thread(old.machine.off, seen=False)
+        await asyncio.to_thread(probe.wait_for, new.name)
+    print(f"\npower cut: {probe.summary}")
+    assert probe.summary.both_s == 0
+    assert pair.lab.both_held_s(pair.vip, began_ns) == 0
+    await asyncio.to_thread(old.machine.on, seen=False)
+    await pair.settled()
+
+
+async def test_a_crash_of_the_application(pair: Pair) -> None:
+    node = await pair.settled()
+    with pair.lab.probe_vip(pair.vip) as probe:
+        await asyncio.to_thread(probe.wait_for, node.name)
+        node.machine.exec(["systemctl", "kill", "--signal=SIGKILL", "web.service"])
+        await asyncio.sleep(1.5)
+        await asyncio.to_thread(probe.wait_for, node.name)
+    print(f"\napplication crash: {probe.summary}")
+    assert await pair.active() is node
+
+
+async def test_a_crash_of_the_agent(pair: Pair) -> None:
+    node = await pair.settled()
+    with pair.lab.probe_vip(pair.vip) as probe:
+        await asyncio.to_thread(probe.wait_for, node.name)
+        kill = ["systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", "standfast-agent"]
+        node.machine.exec(kill)
+        await asyncio.sleep(4)
+        await asyncio.to_thread(probe.wait_for, node.name)
+    print(f"\nagent crash: {probe.summary}")
+    assert probe.summary.longest_s < 0.3
+    assert await pair.active() is node
+
+
+async def test_an_isolated_active_loses_the_address_first(pair: Pair) -> None:
+    old = await pair.settled()
+    new = pair.other(old)
+    began_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    with pair.lab.probe_vip(pair.vip) as probe:
+        await asyncio.to_thread(probe.wait_for, old.name)
+        pair.lab.net.cut(old.name)
+        await asyncio.to_thread(probe.wait_for, new.name)
+    print(f"\nisolation: {probe.summary}")
+    pair.lab.net.heal()
+    assert probe.summary.both_s == 0
+    assert pair.lab.both_held_s(pair.vip, began_ns) == 0
+    await pair.settled()
+    stopped = await asyncio.to_thread(
+        old.machine.exec, ["systemctl", "is-active", "web.service"], check=False
+    )
+    assert stopped.strip() in {"inactive", "failed"}
+
+
+async def test_the_agent_tells_its_status_locally(pair: Pair) -> None:
+    node = await pair.settled()
+    said = node.machine.exec(["/opt/standfast/bin/standfast-agent", "status"])
+    print(f"\n{said}")
+    assert "Active" in said
+    assert "resource web (systemd)  Running" in said
+
+
+async def test_the_installed_unit_is_sound(pair: Pair) -> None:
+    node = await pair.settled()
+    unit = "/etc/systemd/system/standfast-agent.service"
+    said = node.machine.exec(["systemd-analyze", "verify", unit], check=False)
+    assert "standfast" not in said
+    shown = node.machine.exec(["systemctl", "show", "standfast-agent", "-p", "Restart,KillMode"])
+    assert "Restart=always" in shown
+    assert "KillMode=process" in shown
+
+
+def cost(vm: LabVm) -> tuple[str, int, float]:
+    """Main process of the agent's service, its clock ticks until now, its resident megabytes."""
+    show = ["systemctl", "show", "--property=MainPID", "--value", "standfast-agent"]
+    pid = vm.exec(show).strip()
+    fields = vm.exec(["cat", f"/proc/{pid}/stat"]).rsplit(")", 1)[1].split()
+    status = vm.exec(["cat", f"/proc/{pid}/status"])
+    rss_kb = next(int(row.split()[1]) for row in status.splitlines() if row.startswith("VmRSS"))
+    return pid, int(fields[11]) + int(fields[12]), rss_kb / 1024
+
+
+async def test_the_agent_at_rest_costs_little(pair: Pair) -> None:
+    await pair.settled()
+    before = {vm.name: cost(vm) for vm in pair.lab.vms()}
+    length_s = 10
+    await asyncio.sleep(length_s)
+    for vm in pair.lab.vms():
+        pid, ticks, rss_mb = cost(vm)
+        assert pid == before[vm.name][0]
+        percent = (ticks - before[vm.name][1]) / length_s
+        print(f"\n{vm.name}: {percent:.1f} % of a core, {rss_mb:.1f} MB")
+        assert percent < 4
+        assert rss_mb < 80
