@@ -125,6 +125,8 @@ class Operator:
                 registry=registry,
                 settings=handlers.settings(),
                 standalone=True,
+                # Kopf's own guess needs a user with a name, and its type for this is private.
+                identity=self._settings.pod_name,  # type: ignore[arg-type]
                 clusterwide=not namespaces,
                 namespaces=namespaces,
                 stop_flag=self._stop,
