@@ -25,6 +25,10 @@ class Version(NamedTuple):
     term: int
     seq: int
 
+    # The standard library has no `override` before Python 3.12, and the core has nothing else.
+    def __str__(self) -> str:  # type: ignore[explicit-override]
+        return f"{self.term}.{self.seq}"
+
 
 FIRST = Version(0, 0)
 """The version of the signed first config, before anybody ever held a lease."""
