@@ -7,9 +7,12 @@ CLOCK_BOOTTIME, the difference is added to elapsed time for good.
 
 Rules. Elapsed time never goes back. A hypervisor's clock that steps back is compared anew from
 there, and gives nothing back; one that does so again and again is not believed any more. A step
-forward cannot be told from a stop of the VM and counts as one: a lease ends early, which is safe.
-So hosts between which VMs move should have synchronised clocks. A reading that was itself
+forward cannot be told from a stop of the VM and counts as one. A reading that was itself
 interrupted is not used, and one that fails leaves the kernel's clock alone.
+
+Only what ends a *holder's* time may go by this clock: there an error ends a lease early, which is
+safe, and hosts between which VMs move should have synchronised clocks to avoid it. A voter's
+promise must not end early, so it is counted by the kernel's clock, which is never ahead.
 
 Used by the guard and, through `adapters.linux.clock`, by the agent: standard library only.
 Source: `docs/protocol.md`, section 1.
@@ -57,11 +60,12 @@ class Gap:
 
     Attributes:
         added_ns: By how much elapsed time is ahead of CLOCK_BOOTTIME.
-        apart_ns: Hypervisor's clock minus CLOCK_BOOTTIME at the last comparison that counted.
+        apart_ns: Hypervisor's clock minus CLOCK_BOOTTIME at the last comparison that counted;
+            none when this device was never compared.
     """
 
-    added_ns: int
-    apart_ns: int
+    added_ns: int = 0
+    apart_ns: int | None = None
 
 
 class Elapsed:
@@ -70,19 +74,19 @@ class Elapsed:
     Args:
         boot_ns: Reads CLOCK_BOOTTIME.
         device: The hypervisor's clock, if there is one.
-        gap: What an earlier process of this boot knew of the same device.
+        gap: What an earlier process of this boot knew.
     """
 
     def __init__(
         self,
         boot_ns: Callable[[], int],
         device: Device | None = None,
-        gap: Gap | None = None,
+        gap: Gap = Gap(),
     ) -> None:
         self._boot_ns = boot_ns
         self._device = device
-        self._added_ns = 0 if gap is None else gap.added_ns
-        self._apart_ns = None if gap is None else gap.apart_ns
+        self._added_ns = gap.added_ns
+        self._apart_ns = gap.apart_ns
         self._looked_ns = 0
         self._steps_back = 0
         self._stepped_back_ns = 0
@@ -98,9 +102,9 @@ class Elapsed:
         return "" if self._device is None else self._device.name
 
     @property
-    def gap(self) -> Gap | None:
-        """What the next process of this boot must know; none without a hypervisor's clock."""
-        return None if self._apart_ns is None else Gap(self._added_ns, self._apart_ns)
+    def gap(self) -> Gap:
+        """What the next process of this boot must know."""
+        return Gap(self._added_ns, self._apart_ns)
 
     @property
     def added_ns(self) -> int:

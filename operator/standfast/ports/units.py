@@ -37,6 +37,8 @@ class UnitFacts:
         triggered_by: Units that start this one by themselves (sockets, timers, paths).
         result: Why a service stopped last: `success`, `exit-code`, `signal`, `oom-kill`, ...
         exit_status: Exit status or number of the signal of its main process.
+        control_group: Where its processes are, or will be once it starts, as in /proc/PID/cgroup;
+            empty for units without processes.
     """
 
     state: UnitState
@@ -49,6 +51,7 @@ class UnitFacts:
     triggered_by: tuple[str, ...]
     result: str
     exit_status: int
+    control_group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from standfast.adapters.linux.manager_bus import (
     ManagerBus,
     unreachable,
 )
+from standfast.adapters.linux.unit_cgroups import control_group
 from standfast.errors import TransientError
 from standfast.ports.units import UnitFacts, UnitProcess, UnitState
 
@@ -64,6 +65,7 @@ class SystemdUnits:
             triggered_by=tuple(cast("list[str]", general["TriggeredBy"])),
             result=str(service.get("Result", "")),
             exit_status=cast("int", service.get("ExecMainStatus", 0)),
+            control_group=_control_group(unit, service),
         )
 
     async def processes(self, unit: str) -> list[UnitProcess]:
@@ -179,3 +181,11 @@ class SystemdUnits:
             for _, loss in followers:
                 if not loss.done():
                     loss.set_exception(unreachable("the connection was closed"))
+
+
+def _control_group(unit: str, service: dict[str, object]) -> str:
+    """Where the processes of a service are; before its first start, where they will be."""
+    if not service:
+        return ""
+    present = str(service.get("ControlGroup", ""))
+    return present or control_group(unit, str(service.get("Slice", "system.slice")))

@@ -1,0 +1,69 @@
+"""A driver under the guard's care: what it starts is planned first, and dropped once stopped.
+
+Wraps the driver of any type; the agent sees one driver. A resource whose targets the guard has not
+taken does not start. A resource that runs without the lease (a standby role) is not planned.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from standfast.errors import StandfastError
+from standfast.ports.events import Alert
+from standfast.ports.guard import Guard, Target
+from standfast.ports.resource import Health, Report, ResourceDriver, ResourceState
+
+Targets = Callable[[], Awaitable[Sequence[Target]]]
+"""What of the resource may not outlive the lease; asked at every start."""
+
+
+class GuardedDriver:
+    """The `ResourceDriver` of one resource, guarded."""
+
+    def __init__(self, driver: ResourceDriver, guard: Guard, targets: Targets) -> None:
+        self._driver = driver
+        self._guard = guard
+        self._targets = targets
+
+    @property
+    def name(self) -> str:
+        return self._driver.name
+
+    async def probe(self) -> ResourceState:
+        return await self._driver.probe()
+
+    async def start(self, lease_until_ms: int | None) -> None:
+        if lease_until_ms is not None:
+            await self._guard.plan(self.name, await self._targets())
+        await self._driver.start(lease_until_ms)
+
+    async def stop(self, budget_ms: int) -> None:
+        await self._driver.stop(budget_ms)
+        await self._drop()
+
+    async def kill(self) -> None:
+        await self._driver.kill()
+        await self._drop()
+
+    def extend(self, lease_until_ms: int) -> None:
+        self._driver.extend(lease_until_ms)
+
+    async def watch(self, report: Report) -> None:
+        await self._driver.watch(report)
+
+    async def check(self) -> Health:
+        return await self._driver.check()
+
+    async def ready(self) -> list[str]:
+        return await self._driver.ready()
+
+    async def concerns(self) -> list[Alert]:
+        return await self._driver.concerns()
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+    async def _drop(self) -> None:
+        """It is stopped: the guard has nothing to do with it any more. It need not answer."""
+        try:
+            await self._guard.plan(self.name, ())
+        except StandfastError:
+            return  # the plan is said anew when the guard is back

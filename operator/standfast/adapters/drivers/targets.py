@@ -1,0 +1,22 @@
+"""What of a resource the guard has to take away when the lease ends, per type of driver."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
+from standfast.adapters.drivers.host import DriverHost
+from standfast.ports.guard import AddressTarget, CgroupTarget, Target
+
+
+async def targets_of(config: DriverConfig, host: DriverHost) -> Sequence[Target]:
+    """The targets of one resource. Asks the service manager; raises TransientError."""
+    match config:
+        case VipConfig():
+            prefix = config.address.network.prefixlen
+            return (AddressTarget(str(config.address.ip), prefix),)
+        case SystemdConfig():
+            facts = await host.units.facts(config.unit)
+            group = facts.control_group
+            return (CgroupTarget(group, config.unit),) if group else ()
+        case _:
+            assert_never(config)
