@@ -135,7 +135,9 @@ class Clusters:
         want = replace(observation.wanted(scenery.cluster), timing=_in_force(scenery))
         seen = observation.observe(sources, memory, now_ms)
         decision = plan(want, seen)
-        await self._execute(judged, scenery, decision)
+        await self._execute(
+            judged, scenery, decision, is_settling=provision.converging is not None
+        )
         is_moving = await self._switch_over(scenery, want, seen)
         await self._report(judged, scenery, View(want, seen, decision), provision)
         memory.decided, memory.seen = decision, seen
@@ -322,7 +324,9 @@ class Clusters:
                 )
                 self._parts.errands.want(scenery.key, ("log", name), act)
 
-    async def _execute(self, judged: Judged, scenery: Scenery, decision: Decision) -> None:
+    async def _execute(
+        self, judged: Judged, scenery: Scenery, decision: Decision, *, is_settling: bool
+    ) -> None:
         field = self._field(judged, scenery)
         started = self._parts.executor.execute(field, decision.actions)
         before = scenery.memory.decided
@@ -338,7 +342,7 @@ class Clusters:
             actions=[type(action).__name__ for action in started],
         )
         log.info("Decided", why=decision.message)
-        if is_new and decision.reason not in _QUIET:
+        if is_new and decision.reason not in _QUIET and not is_settling:
             self._parts.recorder.record(
                 Happening(
                     judged.regarding,
@@ -476,7 +480,12 @@ class Clusters:
         want, seen, decision = view.want, view.seen, view.decision
         self._forget_fences(scenery, seen)
         names = {entry.uid: name for name, entry in _register(scenery).members.items()}
-        story = scenery.memory.story.moves(names)
+        takeovers = {
+            line.status.last_takeover.term: line.status.last_takeover
+            for line in scenery.lines.values()
+            if line.status is not None and line.status.last_takeover is not None
+        }
+        story = scenery.memory.story.moves(names, takeovers)
         findings = Findings(
             cluster=scenery.cluster,
             want=want,

@@ -8,8 +8,8 @@ that failed logged may only be read when it is back; the record is completed the
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from standfast.api.record import (
     DataLoss,
@@ -19,17 +19,19 @@ from standfast.api.record import (
 )
 from standfast.api.switchover import Step
 from standfast.core.record import DataMode, Proof
-from standfast.wire.api import LogEntry
+from standfast.wire.api import LogEntry, TakeoverStatus
 
 Logs = Mapping[str, Sequence[LogEntry]]
 """By the node's name, in the order in which it happened there."""
 
 _ENDS = {"Released", "LeaseLost"}
+_NOT_A_CAUSE = {"AgentRestarted"}
+"""What a node says after it was back: it tells that it was gone, not why."""
 _STEPS = {
     "LeaseWon": "Lease won",
     "RecordCommitted": "Record committed",
-    "ProofFound": "Proof found",
-    "Started": "Resource started",
+    "ProofFound": "Proof",
+    "Started": "Started",
     "Serving": "Serving",
 }
 TIMELINE_MAX = 32
@@ -70,19 +72,22 @@ class _Tenure:
     serves: int
 
 
-def moves(logs: Logs, names: Mapping[str, str]) -> list[Move]:
+def moves(
+    logs: Logs, names: Mapping[str, str], takeovers: Mapping[int, TakeoverStatus]
+) -> list[Move]:
     """All moves that the logs tell, oldest first.
 
     Args:
         logs: Of the nodes.
         names: Member uid to name.
+        takeovers: By term, as the nodes that took over measured them; the newest only.
     """
     tenures = sorted(
         (tenure for node in logs for tenure in _tenures(node, logs[node])),
         key=lambda tenure: tenure.term,
     )
     return [
-        _move(before, after, logs, names)
+        _timed(_move(before, after, logs, names), takeovers)
         for before, after in itertools.pairwise(tenures)
         if before.node != after.node
     ]
@@ -119,8 +124,17 @@ def _move(before: _Tenure, after: _Tenure, logs: Logs, names: Mapping[str, str])
         completed_at=log[-1].at,
         evidence=tuple(_evidence(before.node, entry) for entry in end),
         proofs=proofs,
-        timeline=_timeline(log),
+        timeline=_timeline(log, names),
     )
+
+
+def _timed(move: Move, takeovers: Mapping[int, TakeoverStatus]) -> Move:
+    """Measured from the first question where the node still knows that, else from the lease."""
+    takeover = takeovers.get(move.term)
+    if takeover is None or takeover.serving_ms is None:
+        return move
+    length = timedelta(milliseconds=takeover.serving_ms)
+    return replace(move, started_at=move.completed_at - length)
 
 
 def _end_of(tenure: _Tenure, log: Sequence[LogEntry]) -> list[LogEntry]:
@@ -143,8 +157,9 @@ def _cause(end: Sequence[LogEntry], proofs: Sequence[ProofUsed]) -> tuple[str, b
         return "Requested", True
     if "HandingOver" in kinds or kinds[-1:] == ["Released"]:
         return "ResourceFailed", False
-    if kinds[-1:] == ["LeaseLost"]:
-        return str(end[-1].fields.get("reason", "LeaseExpired")), False
+    reason = str(end[-1].fields.get("reason", "LeaseExpired")) if end else ""
+    if kinds[-1:] == ["LeaseLost"] and reason not in _NOT_A_CAUSE:
+        return reason, False
     if any(proof.proof is Proof.POWERED_OFF for proof in proofs):
         return "PoweredOff", False
     return "NodeLost", False
@@ -165,23 +180,29 @@ def _evidence(node: str, entry: LogEntry) -> str:
     return f"{node}: {entry.message}{f' ({said})' if said else ''}"
 
 
-def _timeline(log: Sequence[LogEntry]) -> tuple[Step, ...]:
+def _timeline(log: Sequence[LogEntry], names: Mapping[str, str]) -> tuple[Step, ...]:
     """The steps of the node that took over; each lasts until the next."""
-    shown = [entry for entry in log if entry.kind in _STEPS][:TIMELINE_MAX]
-    steps: list[Step] = []
+    shown = [entry for entry in log if entry.kind in _STEPS]
+    steps: dict[str, Step] = {}
     for place, entry in enumerate(shown):
         later = shown[place + 1] if place + 1 < len(shown) else None
-        what = str(entry.fields.get("resource") or entry.fields.get("reason") or "")
-        number = f" {place + 1}" if entry.kind in {"Started", "ProofFound"} else ""
-        steps.append(
-            Step(
-                name=f"{_STEPS[entry.kind]}{number}",
-                started_at=entry.at,
-                took_ms=None if later is None else _ms(entry.at, later.at),
-                message=what,
-            )
-        )
-    return tuple(steps)
+        name = _step_name(entry, names)
+        if name in steps or len(steps) == TIMELINE_MAX:
+            continue
+        took_ms = None if later is None else _ms(entry.at, later.at)
+        steps[name] = Step(name=name, started_at=entry.at, took_ms=took_ms)
+    return tuple(steps.values())
+
+
+def _step_name(entry: LogEntry, names: Mapping[str, str]) -> str:
+    match entry.kind:
+        case "ProofFound":
+            peer = str(entry.fields.get("peer", ""))
+            return f"Proof {entry.fields.get('reason', '')} of {names.get(peer, peer)}"
+        case "Started":
+            return f"Started {entry.fields.get('resource', '')}"
+        case kind:
+            return _STEPS[kind]
 
 
 def _ms(first: datetime, last: datetime) -> int:
@@ -199,14 +220,14 @@ def record_of(move: Move, data: DataMode, fence: str = "") -> FailoverRecordStat
     evidence = (*move.evidence, *((fence,) if fence else ()))
     if not move.complete:
         evidence = (*evidence, f"{move.from_} has not been heard since, so its log is not known")
-    proof = _first_proof(move, data)
+    proof = _first_proof(move)
     status = FailoverRecordStatus(
         observed_generation=1,
         to=move.to,
         cause=move.cause,
         message=(
-            f"{move.to} took over from {move.from_} in term {move.term} "
-            f"({move.cause}); {move.took_ms / 1000:.1f} s from winning the lease to service"
+            f"{move.to} took over from {move.from_} in term {move.term} ({move.cause}), "
+            f"{move.took_ms / 1000:.2f} s from its first question to service"
         ),
         evidence=evidence[:16],
         proofs=move.proofs[:8],
@@ -220,12 +241,9 @@ def record_of(move: Move, data: DataMode, fence: str = "") -> FailoverRecordStat
     return status.model_copy(update={"from_": move.from_})
 
 
-def _first_proof(move: Move, data: DataMode) -> Proof:
-    """What the start waited for: the end of the lease, unless the data needs more."""
-    if data is DataMode.SHARED_DISK and move.proofs:
-        return move.proofs[0].proof
-    released = [proof for proof in move.proofs if proof.proof is Proof.RELEASED]
-    return Proof.RELEASED if released else Proof.LEASE_EXPIRED
+def _first_proof(move: Move) -> Proof:
+    """What let the start go ahead: a proof found before it, else the end of the lease."""
+    return move.proofs[0].proof if move.proofs else Proof.LEASE_EXPIRED
 
 
 def _loss(data: DataMode) -> DataLoss:

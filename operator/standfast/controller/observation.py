@@ -189,13 +189,20 @@ class _Reader:
                 for resource in status.resources
             ),
             paths=tuple(
-                PathSeen(peer=names.get(peer.member, peer.name), address=path.address, up=path.up)
+                PathSeen(peer=names[peer.member], address=path.address, up=path.up)
                 for peer in status.peers
+                if peer.member in names
                 for path in peer.paths
+                if self._is_declared(names[peer.member], path.address)
             ),
             alerts=tuple((alert.reason, alert.message, alert.remedy) for alert in status.alerts),
             start_ms=_start_ms(status),
         )
+
+    def _is_declared(self, name: str, address: str) -> bool:
+        """Where a member is said to be; links that it opened itself come from anywhere."""
+        line = self._sources.lines.get(name)
+        return line is not None and address in line.door.addresses
 
     def _heard_by(self, uid: str) -> tuple[str, ...]:
         return tuple(

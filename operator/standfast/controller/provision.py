@@ -214,7 +214,8 @@ class Provider:
                     refused = Claim(True, Reason.MEMBER_REFUSES, error.problem, error.remedy)
                     return Provision(stalled=refused)
                 return Provision(converging=Claim(True, Reason.CONFIGURING, said))
-            if status.config_id == str(signed.id) and status.config_digest != signed.digest:
+            is_first = status.config_id in {f"{signed.id.term}.{signed.id.seq}", str(signed.id)}
+            if is_first and status.config_digest != signed.digest:
                 return Provision(
                     stalled=Claim(
                         True,

@@ -26,7 +26,13 @@ from standfast.controller.statuses import collection
 from standfast.controller.store import Key, Store
 from standfast.core.reasons import Reason
 from standfast.core.record import DataMode
-from standfast.wire.api import LOG_ENTRIES_MAX, LOG_PATH, LogAnswer, LogEntry
+from standfast.wire.api import (
+    LOG_ENTRIES_MAX,
+    LOG_PATH,
+    LogAnswer,
+    LogEntry,
+    TakeoverStatus,
+)
 
 KEPT_MAX = 50
 KEPT_FOR = timedelta(days=365)
@@ -57,8 +63,11 @@ class Story:
         last = answer.entries[-1].seq if answer.entries else log_seq
         self.read[node] = max(self.read.get(node, 0), last, log_seq)
 
-    def moves(self, names: Mapping[str, str]) -> list[Move]:
-        return moves({node: list(log) for node, log in self.entries.items()}, names)
+    def moves(
+        self, names: Mapping[str, str], takeovers: Mapping[int, TakeoverStatus]
+    ) -> list[Move]:
+        logs = {node: list(log) for node, log in self.entries.items()}
+        return moves(logs, names, takeovers)
 
 
 async def read_log(caller: Caller, door: Door, story: Story, node: str, log_seq: int) -> None:
