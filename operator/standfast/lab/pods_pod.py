@@ -158,15 +158,23 @@ class Pod:
                 group.create_task(container.stop(0 if self._gone else grace_s))
 
     async def _vanish(self) -> None:
-        await self._network.unplug(self.number, self.manifest["metadata"]["name"])
-        while not self._gone:
-            try:
-                await self._api.delete(self._path(), self._delete_options())
+        while True:
+            if await self._has_left():
                 break
-            except TransientError:
-                await asyncio.sleep(RETRY_S)
-        shutil.rmtree(self._directory)
+            await asyncio.sleep(RETRY_S)
+        if _exists(self._directory):
+            shutil.rmtree(self._directory)
         log.info("Gone pod=%s", self.label)
+
+    async def _has_left(self) -> bool:
+        try:
+            await self._network.unplug(self.number, self.manifest["metadata"]["name"])
+            if not self._gone:
+                await self._api.delete(self._path(), self._delete_options())
+        except (TransientError, ApiError) as error:
+            log.info("Not gone yet pod=%s error=%s", self.label, error.problem)
+            return False
+        return True
 
     async def _plug(self) -> None:
         self._card = await self._network.plug(self.number, self.manifest["metadata"]["name"])
@@ -305,6 +313,10 @@ class Pod:
     def _delete_options(self) -> Json:
         uid = self.manifest["metadata"]["uid"]
         return {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
+
+
+def _exists(path: Path) -> bool:
+    return path.exists()
 
 
 def _succeeded(container: Container) -> bool:
