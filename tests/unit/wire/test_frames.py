@@ -1,25 +1,46 @@
-"""Frames: what is read is what was written, and a copy is recognised whatever its path."""
+"""Frames: what is read is what was written, however cut; a copy is known whatever its path."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from standfast.wire import frames
-from standfast.wire.frames import Facts, Frame, Window
+from standfast.wire.frames import Facts, Frame, MalformedError, Splitter, Window
+
+some_frames = st.builds(
+    Frame,
+    kind=st.integers(0, 255),
+    number=st.integers(0, 2**64 - 1),
+    payload=st.binary(max_size=40),
+)
 
 
-def test_a_message_keeps_its_number_and_payload() -> None:
-    assert frames.read(frames.message(7, b"abc")) == Frame(frames.MESSAGE, 7, b"abc")
+@given(st.lists(some_frames, max_size=8), st.lists(st.integers(1, 30), min_size=1, max_size=60))
+def test_frames_come_back_however_the_bytes_are_cut(sent: list[Frame], cuts: list[int]) -> None:
+    data = b"".join(frames.frame(one.kind, one.number, one.payload) for one in sent)
+    splitter = Splitter()
+    got: list[Frame] = []
+    at = 0
+    for cut in cuts:
+        got += splitter.feed(data[at : at + cut])
+        at += cut
+    got += splitter.feed(data[at:])
+    assert got == sent
+
+
+@pytest.mark.parametrize("length", [0, 8, frames.FRAME_BYTES_MAX + 1, 2**32 - 1])
+def test_a_length_that_no_frame_has_ends_the_link(length: int) -> None:
+    with pytest.raises(MalformedError, match=f"a frame of {length} bytes"):
+        list(Splitter().feed(length.to_bytes(4, "big") + bytes(20)))
 
 
 def test_a_ping_does_not_fit_one_packet_and_its_pong_is_small() -> None:
     assert len(frames.ping(1)) == frames.PING_BYTES > 1500
-    assert frames.read(frames.pong(1)) == Frame(frames.PONG, 1, b"")
+    assert len(frames.frame(frames.PONG, 1)) < 20
 
 
 def test_facts_travel() -> None:
-    frame = frames.read(frames.facts(Facts(eligible=True)))
-    assert frame is not None
+    (frame,) = Splitter().feed(frames.facts(Facts(eligible=True)))
     assert frame.kind == frames.FACTS
     assert frames.read_facts(frame.payload) == Facts(eligible=True)
 
@@ -29,9 +50,8 @@ def test_facts_that_do_not_read_are_none(payload: bytes) -> None:
     assert frames.read_facts(payload) is None
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01" * 8, bytes(frames.FRAME_BYTES_MAX + 1)])
-def test_a_frame_of_a_wrong_size_is_none(data: bytes) -> None:
-    assert frames.read(data) is None
+def test_the_preface_is_no_http_request() -> None:
+    assert not frames.PREFACE.startswith((b"GET ", b"PUT ", b"POST ", b"DELETE ", b"HEAD "))
 
 
 @given(st.lists(st.integers(1, 300), max_size=400))

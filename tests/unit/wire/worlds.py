@@ -29,7 +29,7 @@ from standfast.core.record import (
     Suspect,
     WatchdogArmed,
 )
-from standfast.core.state import Durable
+from standfast.core.state import Durable, Run
 from standfast.core.timing import Timing
 
 numbers = st.integers(0, 2**62)
@@ -157,7 +157,7 @@ durables = st.builds(
     me=words,
     record=records,
     generation=numbers,
-    runs=some(words),
+    runs=some(st.builds(Run, id=words, since=numbers)),
     term=numbers,
     voted_for=maybe(words),
     promised_ttl_ms=numbers,

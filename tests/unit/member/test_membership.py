@@ -1,0 +1,198 @@
+"""A membership: enrolment, the first config, renewal, restart; what is refused changes nothing."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from standfast.adapters import pki
+from standfast.adapters.fakes import FakeClock
+from standfast.core.record import Member, MemberKind
+from standfast.core.timing import Profile
+from standfast.errors import RefusedError, UserError
+from standfast.member.duties import NoDuties
+from standfast.member.membership import Membership
+from standfast.wire import api
+from tests.unit.member.parts import (
+    CLUSTER,
+    Enroller,
+    alone,
+    config_of,
+    drain,
+    membership_at,
+)
+
+Open = Callable[[], Membership]
+
+
+@pytest.fixture
+async def reopen(tmp_path: Path) -> AsyncIterator[Open]:
+    """Opens the membership anew, as a new run of the witness would; closes the one before."""
+    opened: list[Membership] = []
+
+    def make() -> Membership:
+        for old in opened:
+            if old._journal is not None:
+                old._journal.close()
+        opened.append(membership_at(tmp_path, MemberKind.WITNESS))
+        opened[-1].open(lambda _: NoDuties())
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        await each.process.mailbox.close()
+        each.chronicle.close()
+
+
+async def test_enrolment_draws_a_uid_once(reopen: Open) -> None:
+    first = reopen()
+    answer = first.make_request()
+    assert first.make_request() == answer
+    again = reopen().make_request()
+    assert (again.member_uid, again.csr.splitlines()[0]) == (
+        answer.member_uid,
+        "-----BEGIN CERTIFICATE REQUEST-----",
+    )
+
+
+async def test_a_certificate_puts_the_identity_in_force(reopen: Open) -> None:
+    membership, enroller, told = reopen(), Enroller(), []
+    membership.on_enrolled = lambda: told.append(1)
+    enroller.certify(membership)
+    uid = membership.make_request().member_uid
+    assert membership.process.identities.names() == [f"{uid}.{CLUSTER}.standfast"]
+    assert told == [1]
+    assert reopen().identity == membership.identity
+
+
+async def test_certificates_that_are_not_ours_are_refused(reopen: Open) -> None:
+    membership, enroller = reopen(), Enroller()
+    request = api.CertificateRequest(ca=enroller.authority.certificate, certificate="x")
+    with pytest.raises(RefusedError, match="no signing request was made"):
+        membership.take_certificate(request)
+    answer = membership.make_request()
+    now = datetime.now(UTC)
+    mine = pki.Member(answer.member_uid, CLUSTER)
+    wrong_name = enroller.authority.issue(pki.Member("other", CLUSTER), now).certificate
+    wrong_key = enroller.authority.issue(mine, now).certificate
+    right = enroller.authority.sign_request(answer.csr, mine, now)
+    for certificate, ca, said in (
+        (wrong_name, enroller.authority.certificate, "the certificate names other"),
+        (wrong_key, enroller.authority.certificate, "another key"),
+        (right, Enroller().authority.certificate, "not signed by the authority"),
+        ("nonsense", enroller.authority.certificate, "does not read"),
+    ):
+        with pytest.raises(UserError, match=said):
+            membership.take_certificate(api.CertificateRequest(ca=ca, certificate=certificate))
+    assert membership.identity is None
+
+
+async def test_a_renewal_takes_a_new_key(reopen: Open) -> None:
+    membership, enroller = reopen(), Enroller()
+    enroller.certify(membership)
+    before = membership.identity
+    enroller.certify(membership)
+    assert membership.identity is not None
+    assert before is not None
+    assert membership.identity.key != before.key
+
+
+async def test_the_first_config_begins_votes_and_survives_a_restart(reopen: Open) -> None:
+    membership, enroller = reopen(), Enroller()
+    enroller.certify(membership)
+    request = enroller.signed(alone(membership))
+    accepted = membership.take_config(request)
+    assert accepted == api.Accepted(accepted=True, config_id="0.0")
+    assert membership.take_config(request).accepted, "the same again is fine"
+    await drain(membership)
+    again = reopen()
+    assert again.voter is not None
+    assert again.voter.state.record.config == alone(membership)
+    assert again.voter.state.durable.generation == 2
+
+
+async def test_configs_that_cannot_be_are_refused(reopen: Open) -> None:
+    membership, enroller = reopen(), Enroller()
+    with pytest.raises(RefusedError, match="no certificate"):
+        membership.take_config(enroller.signed(config_of()))
+    enroller.certify(membership)
+    good = alone(membership)
+    me = good.members[0]
+    stranger = Member(pki_uid("x"), "x", MemberKind.WITNESS)
+    timing = replace(Profile.NORMAL.timing, guard_ms=1)
+    for config, said in (
+        (replace(good, cluster="c2"), "the config is of cluster c2"),
+        (replace(good, members=(stranger,)), "does not name it"),
+        (replace(good, members=(replace(me, kind=MemberKind.DATA),)), "calls it a data member"),
+        (replace(good, timing=timing), "set guardMs to 630"),
+    ):
+        with pytest.raises(UserError, match=said):
+            membership.take_config(enroller.signed(config))
+    with pytest.raises(RefusedError, match="not signed by the authority"):
+        membership.take_config(Enroller().signed(good))
+    signed = enroller.signed(good).config
+    for payload in ("!", "YQ=="):
+        broken = api.SignedConfig(payload=payload, signature=signed.signature)
+        with pytest.raises((UserError, RefusedError)):
+            membership.take_config(api.ConfigRequest(config=broken))
+    assert membership.voter is None
+    assert not membership.store.journal.exists()
+
+
+def pki_uid(uid: str) -> str:
+    return uid
+
+
+async def test_a_second_first_config_is_refused(reopen: Open) -> None:
+    membership, enroller = reopen(), Enroller()
+    enroller.certify(membership)
+    good = alone(membership)
+    membership.take_config(enroller.signed(good))
+    other = replace(good, timing=Profile.FAST.timing)
+    with pytest.raises(RefusedError, match="has a first config already"):
+        membership.take_config(enroller.signed(other))
+
+
+async def test_an_older_token_is_refused_also_after_a_restart(reopen: Open) -> None:
+    membership = reopen()
+    membership.check_token(5)
+    membership.check_token(5)
+    with pytest.raises(RefusedError, match="token is 4, and this member has seen 5"):
+        membership.check_token(4)
+    with pytest.raises(RefusedError):
+        reopen().check_token(4)
+
+
+async def test_a_fence_names_a_member(reopen: Open) -> None:
+    membership, enroller = reopen(), Enroller()
+    request = api.FencedRequest(member="x", boot="b", evidence="power off task 7")
+    with pytest.raises(RefusedError, match="no config"):
+        membership.fenced(request)
+    enroller.certify(membership)
+    good = alone(membership)
+    other = Member(pki_uid("x"), "x", MemberKind.DATA)
+    membership.take_config(enroller.signed(replace(good, members=(*good.members, other))))
+    membership.fenced(request)
+    assert membership.voter is not None
+    assert [fenced.boot for fenced in membership.voter.state.durable.fenced] == ["b"]
+    with pytest.raises(UserError, match="nobody is no member"):
+        membership.fenced(api.FencedRequest(member="nobody", boot="b", evidence=""))
+
+
+async def test_a_certificate_that_runs_out_is_said_weeks_before(tmp_path: Path) -> None:
+    membership, enroller = membership_at(tmp_path, MemberKind.WITNESS), Enroller()
+    membership.open(lambda _: NoDuties())
+    enroller.certify(membership)
+    membership.tick()
+    assert membership.chronicle.alerts() == ()
+    membership.not_after = datetime.now(UTC) + timedelta(days=3)
+    clock = membership.process.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(3_600_000)
+    membership.tick()
+    assert [alert.reason for alert in membership.chronicle.alerts()] == ["CertificateExpires"]
+    enroller.certify(membership)
+    membership.tick()
+    assert membership.chronicle.alerts() == ()
