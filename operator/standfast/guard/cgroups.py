@@ -34,7 +34,7 @@ class Cgroups:
 
     def objection(self, path: str) -> str:
         """Why this path may not be killed, as a sentence; empty when it may."""
-        if not path.startswith("/") or path != os.path.normpath(path) or path.count("/") < 2:
+        if path.count("/") < 2 or f"/{path.lstrip('/')}" != os.path.normpath(path):
             return f"{path!r} is not the path of a control group of two levels or more"
         if f"{self._own}/".startswith(f"{path}/"):
             return f"{path} contains the guard itself"

@@ -128,11 +128,12 @@ class Elapsed:
         try:
             apart_ns = self._measure(device)
         except OSError as error:
-            self.trouble = (
-                f"the hypervisor's clock {device.name} does not answer: {error.strerror}"
-            )
+            self._failures += 1
+            if self._failures >= FAILURES_MAX:
+                why = f"does not answer: {error.strerror}"
+                self.trouble = f"the hypervisor's clock {device.name} {why}"
             return
-        self.trouble = ""
+        self._failures, self.trouble = 0, ""
         if apart_ns is not None:
             self._compare(device, apart_ns)
 

@@ -26,7 +26,7 @@ _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 def objection(path: str) -> str:
     """Why this may not be unmounted, as a sentence; empty when it may."""
-    if not path.startswith("/") or path != os.path.normpath(path) or path == "/":
+    if path in {"", "/"} or f"/{path.lstrip('/')}" != os.path.normpath(path):
         return f"{path!r} is not the path of a mount point"
     if path in _KEPT:
         return f"{path} belongs to the system"

@@ -51,8 +51,8 @@ class StateFile:
         at = (self._number % 2) * HALF_BYTES
         begin = at + _HEADER.size
         self._map[begin : begin + len(body)] = body
-        header = _HEADER.pack(_MAGIC, self._number, len(body), zlib.crc32(body))
-        self._map[at:begin] = header
+        checksum = _checksum(self._number, body)
+        self._map[at:begin] = _HEADER.pack(_MAGIC, self._number, len(body), checksum)
 
     def close(self) -> None:
         self._map.close()
@@ -65,9 +65,13 @@ class StateFile:
                 continue
             begin = at + _HEADER.size
             body = self._map[begin : begin + length]
-            if zlib.crc32(body) == checksum:
+            if _checksum(number, body) == checksum:
                 found.append((number, body))
         return found
+
+
+def _checksum(number: int, body: bytes) -> int:
+    return zlib.crc32(body, number & 0xFFFFFFFF)
 
 
 class Report:

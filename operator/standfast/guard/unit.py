@@ -1,7 +1,7 @@
 """The guard's systemd unit, as text; every setting with its reason.
 
-No setting gives it a mount namespace of its own (`Protect...`, `Private...`): what it unmounts must
-be gone for everybody. Memory and priority are granted by systemd before it starts, so it needs no
+No setting gives it a mount namespace of its own (`Protect...`, `Private...`): what it unmounts
+must be gone for everybody. Memory and priority are granted by systemd beforehand, so it needs no
 capability for them. `systemctl reload` starts its program anew, within a fraction of a second and
 with all it knows: that is how an upgrade is done while the node is active. `systemctl stop` makes
 it ask the agent to hand over, and it leaves when nothing is left to guard.

@@ -6,6 +6,7 @@ both) and carry levers for what tests need: to let time pass, to break, to refus
 
 from standfast.adapters.fakes.clock import FakeClock
 from standfast.adapters.fakes.driver import FakeDriver
+from standfast.adapters.fakes.guard import FakeGuard
 from standfast.adapters.fakes.journal import MemoryJournal
 from standfast.adapters.fakes.network import FakeMachine, FakeWire
 from standfast.adapters.fakes.sink import RecordingSink
@@ -14,6 +15,7 @@ from standfast.adapters.fakes.units import FakeUnit, FakeUnits
 __all__ = [
     "FakeClock",
     "FakeDriver",
+    "FakeGuard",
     "FakeMachine",
     "FakeUnit",
     "FakeUnits",
