@@ -1,4 +1,4 @@
-"""A node's resources under the real group: `core.group` decides, modelled drivers take their time.
+"""A node's resources under the real group: `core.group` decides, `drivers` take their time.
 
 The shell that `agent.node` is around the group in a real VM, for a simulated one: effects begin
 calls, calls end after a while and come back as events. What is physically here is kept apart from
@@ -7,8 +7,6 @@ what the group believes, because clients and checkers ask for the former.
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
 
 from typing_extensions import override
 
@@ -20,40 +18,14 @@ from standfast.core.ids import MemberUid, RunId
 from standfast.core.proof import known_proof
 from standfast.core.record import Proof
 from standfast.core.state import State
+from standfast.simulator.drivers import Call, Drivers, Here
 from standfast.simulator.machine import Machine
-from standfast.simulator.scenario import Case, Span, Thing
+from standfast.simulator.scenario import Case, Thing
 from standfast.simulator.service import App, Service
 from standfast.simulator.timeline import Due
 
-LOOK = Span(2, 20)
-"""How long a look or a check takes."""
-
 NOBODY_US = 3_000_000
 """So long without any holder in sight means that a hand-over found no taker."""
-
-
-class Here(Enum):
-    """What is physically so of one resource."""
-
-    DOWN = "down"
-    BETWEEN = "between"
-    UP = "up"
-
-
-@dataclass(slots=True)
-class Work:
-    """A call to a driver under way.
-
-    Attributes:
-        run: Of the agent that waits for it.
-        left_us: How much of it was left when the machine was stopped.
-    """
-
-    call: int
-    run: RunId
-    done: Callable[[], ev.GroupEvent | None]
-    due: Due | None = None
-    left_us: int = 0
 
 
 class Resources(Service):
@@ -62,6 +34,7 @@ class Resources(Service):
     __slots__ = (
         "_agent",
         "_case",
+        "_drivers",
         "_events",
         "_here",
         "_is_stepping",
@@ -71,7 +44,6 @@ class Resources(Service):
         "_permitted",
         "_things",
         "_tick",
-        "_work",
         "group",
         "proof",
     )
@@ -80,8 +52,8 @@ class Resources(Service):
         super().__init__(machine)
         self._case = case
         self._things: Mapping[str, Thing] = {thing.spec.name: thing for thing in case.things}
-        self._here = dict.fromkeys(self._things, Here.DOWN)
-        self._work: dict[str, Work] = {}
+        self._drivers = Drivers(machine, self._things, self._report, self._turned)
+        self._here = self._drivers.here
         self._events: deque[ev.GroupEvent] = deque()
         self._is_stepping = False
         self._tick: Due | None = None
@@ -176,21 +148,19 @@ class Resources(Service):
             return
         world = self.machine.world
         world.note(self.machine.name, f"{name} dies: {why}")
-        self._call_off_work(name)
+        self._drivers.give_up(name)
         if self._things[name].is_address:
             self.machine.close_address()
-        self._turn(name, Here.DOWN)
+        self._drivers.turn(name, Here.DOWN)
         event = ev.Changed(name, ev.Turned.DIED, why)
-        wait_us = world.between(*_us(self._case.assumed.noticed))
+        wait_us = self._drivers.draw_us(self._case.assumed.noticed)
         world.timeline.after(wait_us, self._report, self._agent, event)
 
     @override
     def vanish(self) -> None:
         """The machine lost power."""
         world = self.machine.world
-        for name in self._here:
-            self._call_off_work(name)
-            self._turn(name, Here.DOWN)
+        self._drivers.clear()
         world.timeline.call_off(self._tick)
         self._tick = None
         self._agent = RunId("")
@@ -202,29 +172,23 @@ class Resources(Service):
         """The init system stops everything; the agent is gone."""
         world = self.machine.world
         for name, thing in self._things.items():
-            self._call_off_work(name)
+            self._drivers.give_up(name)
             if not thing.is_address and self._here[name] is not Here.DOWN:
-                wait_us = world.between(*_us(thing.stop))
+                wait_us = self._drivers.draw_us(thing.stop)
                 world.timeline.after(wait_us, self._ended, name, self.machine.boot)
 
     def _ended(self, name: str, boot: str) -> None:
         if self.machine.boot == boot:
-            self._turn(name, Here.DOWN)
+            self._drivers.turn(name, Here.DOWN)
 
     @override
     def freeze(self) -> None:
-        timeline = self.machine.world.timeline
-        timeline.call_off(self._tick)
-        for work in self._work.values():
-            if work.due is not None:
-                work.left_us = work.due[0] - timeline.now_us
-                timeline.call_off(work.due)
+        self.machine.world.timeline.call_off(self._tick)
+        self._drivers.freeze()
 
     @override
     def thaw(self) -> None:
-        timeline = self.machine.world.timeline
-        for name, work in self._work.items():
-            work.due = timeline.after(work.left_us, self._end_work, name)
+        self._drivers.thaw()
         self._set_timer()
 
     # --- the agent around the group -----------------------------------------------------------
@@ -326,9 +290,10 @@ class Resources(Service):
     def _perform(self, effect: ev.GroupEffect) -> None:
         match effect:
             case ev.Look() | ev.Check() | ev.Start() | ev.Stop() | ev.Kill():
-                self._begin(effect)
+                self._say_begun(effect)
+                self._drivers.begin(effect, self._agent)
             case ev.Cancel(name, call):
-                self._cancel(name, call)
+                self._drivers.cancel(name, call)
             case ev.AllStopped():
                 self.machine.all_stopped()
                 self._later(self._tell_stopped)
@@ -340,6 +305,15 @@ class Resources(Service):
                 self._tell(effect)
             case ev.Make() | ev.Drop() | ev.Alarm() | ev.Calm() | ev.GroupDeclined():
                 pass
+
+    def _say_begun(self, call: Call) -> None:
+        name = call.name
+        here = self._here[name]
+        if isinstance(call, ev.Start):
+            self._note(f"adopts {name}" if here is Here.UP else f"starts {name}")
+            self.proof = self.proof or _rests_on(self.machine.process.state)
+        elif isinstance(call, ev.Stop) and here is not Here.DOWN:
+            self._note(f"stops {name}")
 
     def _later(self, act: Callable[[RunId], None]) -> None:
         """Through the mailbox, as the agent does."""
@@ -382,89 +356,10 @@ class Resources(Service):
     def _note(self, text: str) -> None:
         self.machine.world.note(self.machine.name, text)
 
-    # --- modelled drivers ----------------------------------------------------------------------
-
-    def _begin(self, call: ev.Look | ev.Check | ev.Start | ev.Stop | ev.Kill) -> None:
-        name, number = call.name, call.call
-        thing = self._things[name]
-        match call:
-            case ev.Look(ready=ready):
-                self._work_on(name, number, LOOK, lambda: self._looked(name, number, ready=ready))
-            case ev.Check():
-                self._work_on(name, number, LOOK, lambda: self._checked(name, number))
-            case ev.Start():
-                runs = self._here[name] is Here.UP  # it is adopted
-                self._note(f"adopts {name}" if runs else f"starts {name}")
-                self.proof = self.proof or _rests_on(self.machine.process.state)
-                self._turn(name, Here.UP if runs else Here.BETWEEN)
-                span = LOOK if runs else thing.start
-                self._work_on(name, number, span, lambda: self._start_ended(name, number))
-            case ev.Stop():
-                if self._here[name] is not Here.DOWN:
-                    self._note(f"stops {name}")
-                    self._turn(name, Here.BETWEEN)
-                if thing.is_address:
-                    self.machine.close_address()
-                span = LOOK if self._here[name] is Here.DOWN else thing.stop
-                self._work_on(name, number, span, lambda: self._stop_ended(name, number))
-            case ev.Kill():
-                if thing.is_address:
-                    self.machine.close_address()
-                kill_ms = self.machine.world.kill_ms(self.machine)
-                span = LOOK if self._here[name] is Here.DOWN else Span(kill_ms, kill_ms)
-                self._work_on(name, number, span, lambda: self._stop_ended(name, number))
-
-    def _looked(self, name: str, call: int, *, ready: bool) -> ev.GroupEvent:
-        seen = ev.Seen.STOPPED if self._here[name] is Here.DOWN else ev.Seen.RUNNING
-        return ev.Looked(name, call, seen, "", () if ready else None)
-
-    def _checked(self, name: str, call: int) -> ev.GroupEvent:
-        up = self._here[name] is Here.UP
-        return ev.Checked(name, call, ev.Verdict.UP if up else ev.Verdict.DOWN, "")
-
-    def _start_ended(self, name: str, call: int) -> ev.GroupEvent:
-        self._turn(name, Here.UP)
-        if self._things[name].is_address:
-            self.machine.open_address()
-        return ev.Started(name, call)
-
-    def _stop_ended(self, name: str, call: int) -> ev.GroupEvent:
-        self._turn(name, Here.DOWN)
-        return ev.StopEnded(name, call)
-
-    def _work_on(
-        self, name: str, call: int, span: Span, done: Callable[[], ev.GroupEvent | None]
-    ) -> None:
-        self._call_off_work(name)
-        world = self.machine.world
-        work = Work(call, self._agent, done)
-        work.due = world.timeline.after(world.between(*_us(span)), self._end_work, name)
-        self._work[name] = work
-
-    def _end_work(self, name: str) -> None:
-        work = self._work.pop(name)
-        event = work.done()
-        if event is not None:
-            self._report(work.run, event)
-
-    def _cancel(self, name: str, call: int) -> None:
-        """Give a call up; a start that was under way may leave it half up."""
-        work = self._work.get(name)
-        if work is not None and work.call == call:
-            self._call_off_work(name)
-
-    def _call_off_work(self, name: str) -> None:
-        work = self._work.pop(name, None)
-        if work is not None:
-            self.machine.world.timeline.call_off(work.due)
-
     # --- what is physically so -----------------------------------------------------------------
 
-    def _turn(self, name: str, here: Here) -> None:
-        """Change one resource, and with it what checkers and database see of the application."""
-        if self._here[name] is here:
-            return
-        self._here[name] = here
+    def _turned(self) -> None:
+        """Something here has changed: what checkers and database see of the application."""
         before = self.app
         now = self._application()
         if now is before:
@@ -502,7 +397,3 @@ def _rests_on(state: State | None) -> str:
     if known:
         return known[0]
     return Proof.LEASE_EXPIRED.value if record.suspects else ""
-
-
-def _us(span: Span) -> tuple[int, int]:
-    return span.low_ms * 1000, span.high_ms * 1000
