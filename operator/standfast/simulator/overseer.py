@@ -154,10 +154,13 @@ class Operator:
 
     def _power_on(self) -> None:
         world = self.world
-        for machine in world.machines.values():
-            in_use = {world.names.get(m.uid) for m in world.newest_config().everyone()}
-            wanted = machine.name in in_use | set(world.wanted)
-            idle = machine.power is Power.OFF and machine.name not in world.down and wanted
+        off = [m for m in world.machines.values() if m.power is Power.OFF]
+        if not off:
+            return
+        in_use = {world.names.get(m.uid) for m in world.newest_config().everyone()}
+        in_use.update(world.wanted)
+        for machine in off:
+            idle = machine.name in in_use and machine.name not in world.down
             if idle and not any(name == machine.name for name, _ in self._fencing):
                 if world.chance() < 0.4 or world.calm:
                     machine.power_on()

@@ -13,6 +13,14 @@ Due = list[Any]
 """One entry of the heap: moment, number, act (none when called off), arguments."""
 
 
+EVENTS_MAX = 500_000
+"""More than any phase of a run needs."""
+
+
+class EndlessError(Exception):
+    """Events breed events."""
+
+
 class Timeline:
     """The only clock that is right."""
 
@@ -42,12 +50,19 @@ class Timeline:
             due[2] = None
 
     def run_until(self, end_us: int) -> None:
-        """Let everything happen that is due before `end_us`."""
+        """Let everything happen that is due before `end_us`.
+
+        Raises:
+            EndlessError: So much happens that time hardly passes: somebody answers himself.
+        """
         heap = self._heap
+        events_max = self.events + EVENTS_MAX
         while heap and heap[0][0] < end_us:
             when_us, _, act, args = heappop(heap)
             if act is not None:
                 self.now_us = when_us
                 self.events += 1
                 act(*args)
+                if self.events > events_max:
+                    raise EndlessError(f"{EVENTS_MAX} events up to {when_us} µs")
         self.now_us = end_us

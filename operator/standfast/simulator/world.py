@@ -25,7 +25,7 @@ from standfast.simulator.plan import FaultKind, MachinePlan, Plan, dice
 from standfast.simulator.process import Process
 from standfast.simulator.service import App, Service
 from standfast.simulator.storage import Storage
-from standfast.simulator.timeline import Timeline
+from standfast.simulator.timeline import EndlessError, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -319,6 +319,8 @@ class World:
         except ViolationError as broken:
             violation = broken.violation
             self.note("check", f"BROKEN: {violation}")
+        except EndlessError as endless:
+            violation = Violation("endless", self.timeline.now_us, str(endless))
         return Outcome(
             violation,
             self.faults.count + self.network.faults,

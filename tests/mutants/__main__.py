@@ -1,0 +1,185 @@
+"""Plant every bug in a copy, see what catches it, print the table.
+
+`--full` measures the simulator for every bug, also where a unit test caught it already; `--only`
+names some. The copies live in a temporary directory; the checkout is never changed.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutants.catalogue import ALL, Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PACKAGE = ROOT / "operator" / "standfast"
+
+UNIT_TESTS = "tests/unit/core"
+
+SIMULATED_SECONDS = 150
+"""How long the simulator may look for one bug."""
+
+HUNT = """
+import sys, time
+from standfast.simulator.draw import plan_for
+from standfast.simulator.world import World
+end = time.monotonic() + float(sys.argv[1])
+for number in range(10**9):
+    if time.monotonic() > end:
+        print(f"nothing {number}")
+        break
+    try:
+        broken = World(plan_for(f"mutant-{number}")).run().violation
+        found = broken.promise if broken else ""
+    except (AssertionError, KeyError, TypeError, AttributeError) as error:
+        found = type(error).__name__
+    if found:
+        print(f"{found} {number + 1}")
+        break
+"""
+"""The simulator on the copy: first broken promise or failed assertion, and after how many seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """What caught a bug.
+
+    Attributes:
+        unit: The first failing unit test, or nothing.
+        simulator: The broken promise, or nothing.
+        seeds: How many seeds the simulator ran.
+    """
+
+    mutant: Mutant
+    unit: str
+    simulator: str
+    seeds: int
+    took_s: float
+
+    @property
+    def caught(self) -> bool:
+        return bool(self.unit or self.simulator)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--only", nargs="*", default=None, help="names of bugs")
+    parser.add_argument("--full", action="store_true", help="measure the simulator for all")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seconds", type=float, default=SIMULATED_SECONDS)
+    parser.add_argument("--no-unit", action="store_true", help="the simulator alone")
+    chosen = parser.parse_args(arguments)
+    mutants = [m for m in ALL if chosen.only is None or m.name in chosen.only]
+    with tempfile.TemporaryDirectory(prefix="standfast-mutants-") as scratch:
+        with ThreadPoolExecutor(chosen.jobs) as pool:
+            catches = list(
+                pool.map(
+                    lambda m: hunt(
+                        m,
+                        Path(scratch) / m.name,
+                        seconds=chosen.seconds,
+                        full=chosen.full,
+                        unit=not chosen.no_unit,
+                    ),
+                    mutants,
+                )
+            )
+    for catch in catches:
+        if not catch.caught:
+            sys.stdout.write(f"NOT CAUGHT: {catch.mutant.name} ({catch.mutant.rule})\n")
+    sys.stdout.write(f"caught {sum(c.caught for c in catches)} of {len(catches)}\n")
+    return 0 if all(catch.caught for catch in catches) else 1
+
+
+def hunt(mutant: Mutant, copy: Path, *, seconds: float, full: bool, unit: bool) -> Catch:
+    """Plant one bug in a copy and look for it, unit tests first."""
+    began = time.monotonic()
+    plant(mutant, copy)
+    failed = unit_test(copy) if unit else ""
+    found, seeds = ("", 0) if failed and not full else simulate(copy, seconds)
+    shutil.rmtree(copy)
+    catch = Catch(mutant, failed, found, seeds, time.monotonic() - began)
+    tell(catch)
+    return catch
+
+
+def plant(mutant: Mutant, copy: Path) -> None:
+    """Copy what the core's tests need and change one text in it."""
+    target = copy / "operator" / "standfast"
+    ignored = shutil.ignore_patterns("__pycache__")
+    target.mkdir(parents=True)
+    for name in ("__init__.py", "errors.py"):
+        shutil.copy(PACKAGE / name, target / name)
+    for name in ("core", "simulator"):
+        shutil.copytree(PACKAGE / name, target / name, ignore=ignored)
+    shutil.copytree(ROOT / UNIT_TESTS, copy / UNIT_TESTS, ignore=ignored)
+    path = target / mutant.module
+    text = path.read_text()
+    times = text.count(mutant.old)
+    if times != 1:
+        problem = f"{mutant.name}: the text to replace occurs {times} times in {mutant.module}"
+        raise SystemExit(f"{problem}; it must occur once: write the entry anew")
+    path.write_text(text.replace(mutant.old, mutant.new))
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(copy / "operator"), str(copy)])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def unit_test(copy: Path) -> str:
+    """The first unit test of the core that fails on the copy."""
+    command = [
+        *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"),
+        *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(copy), "-o", "pythonpath="),
+        str(copy / UNIT_TESTS),
+    ]
+    done = subprocess.run(
+        command, cwd=copy, env=_environment(copy), capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return ""
+    for line in done.stdout.splitlines():
+        if line.startswith(("FAILED", "ERROR")):
+            return line.split(" ")[1].rpartition("/")[2]
+    raise SystemExit(f"pytest said nothing of use:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def simulate(copy: Path, seconds: float) -> tuple[str, int]:
+    """What the simulator finds on the copy, and after how many seeds."""
+    done = subprocess.run(
+        [sys.executable, "-c", HUNT, str(seconds)],
+        cwd=copy,
+        env=_environment(copy),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        return f"crash: {done.stderr.strip().splitlines()[-1]}", 1
+    found, seeds = done.stdout.split()
+    return ("" if found == "nothing" else found), int(seeds)
+
+
+def tell(catch: Catch) -> None:
+    unit = catch.unit or "-"
+    simulator = f"{catch.simulator} after {catch.seeds}" if catch.simulator else "-"
+    if catch.seeds and not catch.simulator:
+        simulator = f"nothing in {catch.seeds}"
+    dagger = "†" if catch.mutant.dagger else " "
+    sys.stdout.write(
+        f"{dagger} {catch.mutant.name:44} simulator: {simulator:24} unit: {unit}\n"
+    )
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
