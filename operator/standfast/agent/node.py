@@ -94,6 +94,8 @@ class Node:
             lambda event: self._mailbox.put(lambda: self._take(event)),
         )
         self._group = Group()
+        self._group_at_ms = self._clock.now_ms()
+        self._shown = _shown(self._group)
         self._takeover = Takeover()
         self._clocks = ClockWatch()
         self._voter: Voter | None = None
@@ -192,7 +194,7 @@ class Node:
 
     def next_ms(self) -> int | None:
         now_ms = self._clock.now_ms()
-        due = [groups.wake_at_ms(self._group, now_ms)]
+        due = [groups.wake_at_ms(self._group, self._group_at_ms)]
         if self._voter is not None and self._state.holding is not None:
             due.append(self._clocks_at_ms + self._record.config.timing.tick_ms)
         elif self._held_at_ms is not None:
@@ -352,10 +354,13 @@ class Node:
     # ---------------------------------------------------------------- the group
 
     def _take(self, event: ev.GroupEvent) -> None:
-        self._group, effects = groups.step(self._group, event, self._clock.now_ms())
+        self._group_at_ms = self._clock.now_ms()
+        self._group, effects = groups.step(self._group, event, self._group_at_ms)
         for effect in effects:
             self._perform(effect)
-        if effects:
+        shown = _shown(self._group)
+        if shown != self._shown:
+            self._shown = shown
             self._membership.board.change()
         self._say_eligible()
 
@@ -446,6 +451,15 @@ class Node:
     @property
     def _record(self) -> Record:
         return self._state.record
+
+
+def _shown(group: Group) -> tuple[object, ...]:
+    """What of a group is news when it changes; that somebody looked is none."""
+    cells = (
+        (cell.spec, cell.phase, cell.fault, len(cell.failures), cell.message)
+        for cell in group.cells.values()
+    )
+    return (group.serving_term, group.generation, *cells)
 
 
 _STATES: dict[Phase, State] = {

@@ -1,0 +1,167 @@
+"""Driver calls: outcomes as events, no overlap, kills that wait for nothing, faults contained."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from standfast.adapters.fakes import FakeClock, FakeDriver, RecordingSink
+from standfast.agent.drivers import Drivers
+from standfast.core import group_events as ev
+from standfast.core.group_spec import Spec
+from standfast.errors import TransientError, UserError
+from standfast.member.mailbox import Mailbox
+from standfast.ports.events import Alert
+from standfast.ports.resource import Presence, Verdict
+
+WEB = Spec("web", "systemd", "{}")
+
+
+@dataclass
+class Stage:
+    drivers: Drivers
+    events: "asyncio.Queue[ev.GroupEvent]"
+    sink: RecordingSink
+    made: list[FakeDriver]
+    mailbox: Mailbox
+
+    @property
+    def driver(self) -> FakeDriver:
+        return self.made[-1]
+
+    async def outcome(self) -> ev.GroupEvent:
+        return await asyncio.wait_for(self.events.get(), 1)
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    events: asyncio.Queue[ev.GroupEvent] = asyncio.Queue()
+    made: list[FakeDriver] = []
+    mailbox, sink, clock = Mailbox(), RecordingSink(), FakeClock()
+
+    def make(spec: Spec) -> FakeDriver:
+        made.append(FakeDriver(spec.name, clock))
+        return made[-1]
+
+    drivers = Drivers(make, mailbox, sink, events.put_nowait)
+    drivers.make(WEB)
+    await asyncio.sleep(0)
+    yield Stage(drivers, events, sink, made, mailbox)
+    await drivers.close()
+    await mailbox.close()
+
+
+async def test_each_call_comes_back_as_its_event(stage: Stage) -> None:
+    stage.drivers.begin(ev.Look("web", 1, ready=True))
+    assert await stage.outcome() == ev.Looked("web", 1, ev.Seen.STOPPED, "web is Stopped", ())
+    stage.drivers.begin(ev.Start("web", 2, 5000))
+    assert await stage.outcome() == ev.Started("web", 2)
+    stage.drivers.extend(9000)
+    assert stage.driver.lease_until_ms == 9000
+    stage.drivers.begin(ev.Check("web", 3))
+    assert await stage.outcome() == ev.Checked("web", 3, ev.Verdict.UP, "web is Up")
+    stage.driver.verdict = Verdict.DOWN
+    stage.drivers.begin(ev.Check("web", 4))
+    assert await stage.outcome() == ev.Checked("web", 4, ev.Verdict.DOWN, "web is Down")
+    stage.drivers.begin(ev.Stop("web", 5, 100))
+    assert await stage.outcome() == ev.StopEnded("web", 5)
+    stage.drivers.begin(ev.Kill("web", 6))
+    assert await stage.outcome() == ev.StopEnded("web", 6)
+
+
+async def test_what_a_driver_raises_is_an_outcome(stage: Stage) -> None:
+    stage.driver.start_error = TransientError("in use", remedy="free it")
+    stage.drivers.begin(ev.Start("web", 1, 5000))
+    assert await stage.outcome() == ev.StartFailed("web", 1, "in use", "free it", lasting=False)
+    stage.driver.start_error = UserError("no such unit", remedy="make it")
+    stage.drivers.begin(ev.Start("web", 2, 5000))
+    assert await stage.outcome() == ev.StartFailed(
+        "web", 2, "no such unit", "make it", lasting=True
+    )
+
+
+async def test_a_stop_out_of_time_is_an_outcome(stage: Stage) -> None:
+    stage.driver.presence = Presence.RUNNING
+    stage.driver.holds_stop = True
+    stage.drivers.begin(ev.Stop("web", 1, 10))
+    outcome = await stage.outcome()
+    assert isinstance(outcome, ev.StopEnded)
+    assert "not stopped within 10 ms" in outcome.problem
+
+
+async def test_a_fault_of_ours_fails_the_call_and_nothing_else(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError("oops")
+
+    for name, call, kind in (
+        ("probe", ev.Look("web", 1, ready=False), ev.Looked),
+        ("check", ev.Check("web", 2), ev.Checked),
+        ("kill", ev.Kill("web", 3), ev.StopEnded),
+    ):
+        monkeypatch.setattr(stage.driver, name, broken)
+        stage.drivers.begin(call)
+        outcome = await stage.outcome()
+        assert isinstance(outcome, kind)
+        assert "ZeroDivisionError: oops" in str(outcome)
+
+
+async def test_a_cancelled_call_reports_nothing_and_the_next_waits_for_it(stage: Stage) -> None:
+    stage.driver.holds_start = True
+    stage.drivers.begin(ev.Start("web", 1, 5000))
+    await asyncio.sleep(0)
+    stage.drivers.cancel("web", 1)
+    stage.drivers.begin(ev.Stop("web", 2, 100))
+    assert await stage.outcome() == ev.StopEnded("web", 2)
+    assert stage.driver.calls == ["start", "stop"]
+    assert stage.events.empty()
+
+
+async def test_a_kill_waits_for_no_other_call(stage: Stage) -> None:
+    stage.driver.holds_start = True
+    stage.drivers.begin(ev.Start("web", 1, 5000))
+    await asyncio.sleep(0)
+    stage.drivers.begin(ev.Kill("web", 2))
+    assert await stage.outcome() == ev.StopEnded("web", 2)
+
+
+async def test_what_happens_by_itself_is_reported(stage: Stage) -> None:
+    stage.drivers.begin(ev.Start("web", 1, 5000))
+    await stage.outcome()
+    stage.driver.die("segfault")
+    assert await stage.outcome() == ev.Changed("web", ev.Turned.DIED, "segfault")
+    stage.driver.sight(is_there=False)
+    assert await stage.outcome() == ev.Changed("web", ev.Turned.UNSURE, "signals")
+    stage.driver.appear("by hand")
+    assert await stage.outcome() == ev.Changed("web", ev.Turned.APPEARED, "by hand")
+
+
+async def test_concerns_are_alerts_until_they_are_gone(stage: Stage) -> None:
+    stage.driver.obstacles = ["no such unit"]
+    stage.driver.alerts = [Alert("UnitEnabled", "it is enabled", "disable it")]
+    stage.drivers.begin(ev.Look("web", 1, ready=True))
+    outcome = await stage.outcome()
+    assert isinstance(outcome, ev.Looked)
+    assert outcome.obstacles == ("no such unit",)
+    assert list(stage.sink.alerts) == [("web", "UnitEnabled")]
+    stage.driver.alerts = []
+    stage.drivers.begin(ev.Look("web", 2, ready=True))
+    await stage.outcome()
+    assert stage.sink.alerts == {}
+
+
+async def test_a_driver_is_replaced_and_dropped(stage: Stage) -> None:
+    stage.driver.alerts = [Alert("UnitEnabled", "it is enabled", "disable it")]
+    stage.drivers.begin(ev.Look("web", 1, ready=True))
+    await stage.outcome()
+    stage.drivers.make(WEB)
+    await asyncio.sleep(0.01)
+    assert stage.made[0].calls == ["close"]
+    assert stage.sink.alerts == {}
+    stage.drivers.drop("web")
+    stage.drivers.drop("web")
+    stage.drivers.cancel("web", 7)
+    await asyncio.sleep(0.01)
+    assert stage.made[1].calls == ["close"]

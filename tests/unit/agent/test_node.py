@@ -1,0 +1,362 @@
+"""A node of a cluster of one: quorum, group and drivers together, on a clock of the test's.
+
+One member is its own majority, so everything of a node can be told without a network: serving,
+losing the lease, adoption, release, eligibility.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from standfast.adapters.fakes import FakeClock, FakeDriver
+from standfast.adapters.linux.deadline import DeadlineFile
+from standfast.agent.node import Node
+from standfast.core.events import ClockSuspect
+from standfast.core.group_spec import Spec
+from standfast.core.record import MemberKind
+from standfast.errors import RefusedError, TransientError, UserError
+from standfast.member.membership import Membership
+from standfast.member.status import Usage, status_of
+from standfast.ports.resource import Presence
+from standfast.wire import api
+from standfast.wire.resources import OnFailure, Systemd, Vip
+from tests.unit.member.parts import (
+    CLUSTER,
+    Enroller,
+    alone,
+    drain,
+    membership_at,
+    pass_time,
+)
+
+WEB = Systemd(name="web", unit="web.service", on_failure=OnFailure(restarts=1))
+VIP = Vip(name="vip", address="10.0.0.100/24", depends_on=("web",))
+
+
+@dataclass
+class House:
+    """One machine: its disk, its clock, its things; runs of the agent come and go."""
+
+    directory: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+    things: dict[str, FakeDriver] = field(default_factory=dict)
+    enroller: Enroller = field(default_factory=Enroller)
+    now: Membership | None = None
+    declared: int = 0
+
+    @property
+    def deadline(self) -> DeadlineFile:
+        return DeadlineFile(self.directory / "run/lease.json")
+
+    @property
+    def membership(self) -> Membership:
+        assert self.now is not None
+        return self.now
+
+    def make(self, spec: Spec) -> FakeDriver:
+        """The driver of a new run looks at the same thing."""
+        old = self.things.get(spec.name)
+        fresh = FakeDriver(spec.name, self.clock)
+        if old is not None:
+            fresh.presence = old.presence
+            fresh.start_error, fresh.obstacles = old.start_error, old.obstacles
+        self.things[spec.name] = fresh
+        return fresh
+
+    async def boot(self) -> Membership:
+        """Start the agent."""
+        self.now = membership_at(self.directory / "state", MemberKind.DATA, self.clock)
+        self.now.open(lambda opened: Node(opened, self.deadline, self.make))
+        await drain(self.now)
+        return self.now
+
+    async def crash(self) -> None:
+        """The agent dies; what runs goes on running."""
+        membership = self.membership
+        await membership.process.mailbox.close()
+        if membership._journal is not None:
+            membership._journal.close()
+        if membership.links is not None:
+            membership.links.close()
+        membership.chronicle.close()
+
+    def declare(self, *resources: object, **more: object) -> None:
+        self.declared += 1
+        request = api.GroupRequest(generation=self.declared, resources=resources, **more)
+        self.membership.duties.declare(request)
+
+    async def live(self, ms: int) -> None:
+        await pass_time(self.membership, ms)
+
+    def status(self) -> api.MemberStatus:
+        return status_of(self.membership, Usage())
+
+    @property
+    def running(self) -> set[str]:
+        there = self.things.items()
+        return {name for name, thing in there if thing.presence is Presence.RUNNING}
+
+    def kinds(self) -> list[str]:
+        return [entry.kind for entry in self.membership.chronicle.after(0)]
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    made = House(tmp_path)
+    await made.boot()
+    yield made
+    await made.crash()
+
+
+async def join(house: House) -> None:
+    house.enroller.certify(house.membership)
+    house.membership.take_config(house.enroller.signed(alone(house.membership)))
+    await drain(house.membership)
+
+
+async def serve(house: House) -> None:
+    await join(house)
+    house.declare(WEB, VIP)
+    await house.live(3000)
+    assert house.status().role == "Active"
+
+
+async def test_before_enrolment_it_is_unconfigured(house: House) -> None:
+    status = house.status()
+    assert (status.role, status.eligible) == ("Unconfigured", False)
+    assert status.ineligible_reasons == ("no resources were declared to this node yet",)
+
+
+async def test_declared_and_configured_it_serves(house: House) -> None:
+    await serve(house)
+    status = house.status()
+    assert house.running == {"web", "vip"}
+    assert [(one.name, one.state) for one in status.resources] == [
+        ("web", "Running"),
+        ("vip", "Running"),
+    ]
+    assert status.last_takeover is not None
+    assert status.last_takeover.serving_ms is not None
+    assert status.holder == api.HolderStatus(member=status.member_uid, boot="boot-1")
+    assert "Serving" in house.kinds()
+
+
+async def test_the_deadline_is_kept_while_it_holds(house: House) -> None:
+    await serve(house)
+    deadline = house.deadline.read()
+    assert deadline is not None
+    assert deadline.until_ms > house.clock.now_ms()
+    assert house.things["vip"].lease_until_ms == deadline.until_ms
+    await house.live(5000)
+    later = house.deadline.read()
+    assert later is not None
+    assert later.until_ms > deadline.until_ms
+
+
+async def test_a_lost_lease_kills_everything_and_removes_the_deadline(house: House) -> None:
+    await serve(house)
+    house.declare(WEB, VIP, maintenance=True)
+    voter = house.membership.voter
+    assert voter is not None
+    voter.take(ClockSuspect("it stood still"))
+    assert house.deadline.read() is None
+    await drain(house.membership)
+    assert house.running == set()
+    assert "kill" in house.things["web"].calls
+    house.declare(WEB, VIP)
+    await house.live(3000)
+    assert house.status().role == "Active", "alone it wins again"
+    assert house.status().term == 2
+
+
+async def test_a_stall_longer_than_the_lease_ends_it_before_anything_else(house: House) -> None:
+    await serve(house)
+    house.clock.advance(10_000)
+    house.membership.tick()
+    await drain(house.membership)
+    assert "kill" in house.things["vip"].calls
+
+
+async def test_a_restart_within_the_lease_adopts(house: House) -> None:
+    await serve(house)
+    await house.crash()
+    house.clock.advance(300)
+    await house.boot()
+    await house.live(300)
+    assert house.status().role == "Active"
+    assert house.status().term == 2
+    assert house.running == {"web", "vip"}
+    for thing in house.things.values():
+        assert thing.calls == ["start"], "adopted by a start, neither stopped nor killed"
+
+
+async def test_a_restart_after_the_lease_stops_first(house: House) -> None:
+    await serve(house)
+    await house.crash()
+    house.clock.advance(3000)
+    await house.boot()
+    await drain(house.membership)
+    assert house.things["web"].calls[0] == "kill"
+    await house.live(5000)
+    assert house.status().role == "Active"
+
+
+async def test_a_deadline_of_another_boot_is_none(house: House) -> None:
+    await serve(house)
+    await house.crash()
+    path = house.directory / "run/lease.json"
+    path.write_text(path.read_text().replace("boot-1", "boot-0"))
+    await house.boot()
+    await drain(house.membership)
+    assert house.things["web"].calls[0] == "kill"
+
+
+async def test_without_a_deadline_it_stops_first(house: House) -> None:
+    await serve(house)
+    await house.crash()
+    house.deadline.remove()
+    await house.boot()
+    await drain(house.membership)
+    assert house.things["web"].calls[0] == "kill"
+
+
+async def test_a_release_stops_gracefully_and_frees_the_lease(house: House) -> None:
+    await serve(house)
+    house.declare(WEB, VIP, maintenance=True)
+    request = api.ReleaseRequest(reason="test", request_id="r1")
+    assert house.membership.duties.release(request).accepted
+    assert house.membership.duties.release(request).accepted, "the same id is the same request"
+    await drain(house.membership)
+    assert house.running == set()
+    assert house.deadline.read() is None
+    assert "Released" in house.kinds()
+    assert "kill" not in house.things["web"].calls
+
+
+async def test_a_release_can_be_called_off(house: House) -> None:
+    await serve(house)
+    house.things["vip"].holds_stop = True
+    house.membership.duties.release(api.ReleaseRequest(request_id="r1"))
+    await drain(house.membership)
+    assert house.status().releasing
+    assert not house.membership.duties.cancel_release("other").accepted
+    assert house.membership.duties.cancel_release("r1").accepted
+    house.things["vip"].go_on()
+    await house.live(2000)
+    assert house.running == {"web", "vip"}
+    assert (house.status().role, house.status().term) == ("Active", 1)
+    assert not house.membership.duties.cancel_release("r1").accepted
+
+
+async def test_what_is_asked_too_early_is_refused(house: House) -> None:
+    duties = house.membership.duties
+    for ask in (
+        lambda: duties.release(api.ReleaseRequest(request_id="r")),
+        lambda: duties.cancel_release("r"),
+        lambda: duties.stand(api.StandRequest(request_id="r")),
+    ):
+        with pytest.raises(RefusedError, match="no config yet"):
+            ask()
+    await join(house)
+    with pytest.raises(RefusedError, match="does not serve"):
+        duties.release(api.ReleaseRequest(request_id="r"))
+    with pytest.raises(RefusedError, match="no resources were declared"):
+        duties.stand(api.StandRequest(request_id="r"))
+
+
+async def test_asked_to_stand_it_stands(house: House) -> None:
+    await join(house)
+    house.declare(WEB)
+    await drain(house.membership)
+    assert house.membership.duties.stand(api.StandRequest(request_id="s")).accepted
+    await house.live(50)
+    assert house.status().role == "Active"
+
+
+async def test_declarations_are_kept_and_older_ones_refused(house: House) -> None:
+    await serve(house)
+    with pytest.raises(RefusedError, match="older than 1"):
+        house.membership.duties.declare(api.GroupRequest(generation=0))
+    with pytest.raises(UserError, match="not declared"):
+        house.declare(VIP)
+    house.declared = 1
+    await house.crash()
+    await house.boot()
+    assert house.status().resources_generation == 1
+    assert [one.name for one in house.status().resources] == ["web", "vip"]
+
+
+async def test_maintenance_and_the_operators_word_keep_it_from_standing(house: House) -> None:
+    await join(house)
+    house.declare(WEB, maintenance=True)
+    await house.live(5000)
+    assert house.status().role == "Standby"
+    assert house.status().ineligible_reasons == ("this node is in maintenance",)
+    house.declare(WEB, eligible=False, ineligible_reason="host is being evacuated")
+    assert house.status().ineligible_reasons == ("host is being evacuated",)
+    house.declare(WEB)
+    await house.live(5000)
+    assert house.status().role == "Active"
+
+
+async def test_obstacles_keep_it_from_standing(house: House) -> None:
+    await join(house)
+    house.declare(WEB)
+    house.things["web"].obstacles = ["there is no unit web.service"]
+    await house.live(5000)
+    assert house.status().role == "Standby"
+    house.things["web"].obstacles = []
+    await house.live(10_000)
+    assert house.status().role == "Active"
+
+
+async def test_a_resource_that_fails_is_restarted_and_shown(house: House) -> None:
+    await serve(house)
+    house.things["web"].die("segfault")
+    await drain(house.membership)
+    (web, _) = house.status().resources
+    assert (web.state, web.restarts) == ("Running", 1)
+    house.things["web"].start_error = TransientError("broken")
+    house.things["web"].die("again")
+    await house.live(3000)
+    (web, _) = house.status().resources
+    assert (web.state, web.reason, web.message) == ("Failed", "StartFailed", "broken")
+    assert "KeepsFailing" in [alert.reason for alert in house.status().alerts]
+    assert house.status().role == "Active", "nobody else would stand"
+
+
+async def test_a_first_config_ends_a_running_application_gently(house: House) -> None:
+    house.enroller.certify(house.membership)
+    house.declare(WEB)
+    await drain(house.membership)
+    house.things["web"].presence = Presence.RUNNING
+    house.membership.take_config(house.enroller.signed(alone(house.membership)))
+    await drain(house.membership)
+    assert house.things["web"].calls[0] == "stop"
+    assert "kill" not in house.things["web"].calls
+    await house.live(3000)
+    assert house.running == {"web"}
+
+
+async def test_a_stray_on_a_node_that_may_not_run_it_is_stopped(house: House) -> None:
+    await join(house)
+    house.declare(WEB, maintenance=True)
+    await house.live(1000)
+    house.things["web"].appear("by hand")
+    await house.live(100)
+    assert house.running == set()
+    assert "Stray" in house.kinds()
+
+
+async def test_the_status_number_grows_with_every_change_and_rests_at_rest(house: House) -> None:
+    await serve(house)
+    await house.live(6000)  # past the first check
+    before = house.status().seq
+    await house.live(11_000)
+    assert house.status().seq == before, "renewals and looks are no news"
+    house.things["web"].die()
+    await house.live(100)
+    assert house.status().seq > before
+    assert house.membership.cluster == CLUSTER

@@ -1,0 +1,76 @@
+"""Declarations become what group and drivers need; what cannot be is refused in sentences."""
+
+from ipaddress import ip_interface
+
+import pytest
+
+from standfast.adapters.drivers.config import SystemdConfig, VipConfig
+from standfast.agent.specs import config_of, specs_of
+from standfast.core.proof import Need, enough
+from standfast.core.record import DataMode
+from standfast.errors import UserError
+from standfast.wire.resources import Monitor, OnFailure, Systemd, Vip
+
+WEB = Systemd(
+    name="web",
+    unit="web.service",
+    critical=False,
+    monitor=Monitor(interval_ms=1, timeout_ms=2),
+    start_timeout_ms=3,
+    stop_timeout_ms=4,
+    on_failure=OnFailure(restarts=5, window_ms=6, then="KeepTrying"),
+)
+VIP = Vip(name="vip", address="10.0.0.100/24", depends_on=("web",))
+
+
+def test_everything_declared_arrives() -> None:
+    web, vip = specs_of((WEB, VIP), DataMode.NONE)
+    assert (web.check_every_ms, web.check_ms, web.start_ms, web.stop_ms) == (1, 2, 3, 4)
+    assert (web.restarts, web.window_ms, web.then.value, web.critical) == (
+        5,
+        6,
+        "KeepTrying",
+        False,
+    )
+    assert vip.depends_on == ("web",)
+    assert vip.rides_out
+    assert not web.rides_out
+
+
+def test_a_driver_is_made_from_the_fingerprint() -> None:
+    web, vip = specs_of((WEB, VIP), DataMode.NONE)
+    assert config_of(web) == SystemdConfig("web", "web.service")
+    assert config_of(vip) == VipConfig("vip", ip_interface("10.0.0.100/24"), None)
+
+
+def test_policy_does_not_change_the_fingerprint_and_the_thing_does() -> None:
+    (before,) = specs_of((WEB,), DataMode.NONE)
+    (policy,) = specs_of((Systemd(name="web", unit="web.service"),), DataMode.NONE)
+    (thing,) = specs_of((Systemd(name="web", unit="web2.service"),), DataMode.NONE)
+    assert before.fingerprint == policy.fingerprint != thing.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("data", "need"),
+    [
+        (DataMode.NONE, Need.ADDRESS),
+        (DataMode.REPLICATED, Need.REPLICATED),
+        (DataMode.SHARED_DISK, Need.EXCLUSIVE),
+    ],
+)
+def test_the_data_mode_decides_which_proof_a_unit_needs(data: DataMode, need: Need) -> None:
+    web, vip = specs_of((WEB, VIP), data)
+    assert web.suffices == enough(need)
+    assert vip.suffices == enough(Need.ADDRESS), "the kernel takes an address away"
+
+
+@pytest.mark.parametrize("address", ["10.0.0.300/24", "web", "", "10.0.0.1/99"])
+def test_an_address_that_does_not_read_is_named(address: str) -> None:
+    with pytest.raises(UserError, match="resource vip has the address") as refused:
+        specs_of((Vip(name="vip", address=address),), DataMode.NONE)
+    assert "spec.vip.address" in refused.value.remedy
+
+
+def test_a_graph_that_cannot_be_is_refused() -> None:
+    with pytest.raises(UserError, match="vip depends on web, which is not declared"):
+        specs_of((VIP,), DataMode.NONE)
