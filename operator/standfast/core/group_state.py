@@ -179,7 +179,3 @@ class Group:
     hand_over_at_ms: int = 0
     serving_term: int = 0
     calls: int = 0
-
-    @property
-    def specs(self) -> Mapping[str, Spec]:
-        return {name: cell.spec for name, cell in self.cells.items()}

@@ -173,8 +173,3 @@ class GroupTurn:
 
     def finish(self) -> tuple[Group, tuple[ev.GroupEffect, ...]]:
         return replace(self.group, cells=self.cells), tuple(self.effects)
-
-
-def runs(cell: Cell) -> bool:
-    """Whether it is up as far as its dependents care."""
-    return cell.phase in {Phase.RUNNING, Phase.FOUND}

@@ -234,6 +234,18 @@ def test_dependents_are_restarted_with_what_they_stand_on() -> None:
     assert world.things["vip"].stops == 0
 
 
+def test_a_dependent_that_is_down_already_is_not_stopped_again() -> None:
+    world = World().serve(DB, WEB)
+    world.things["web"].start_fails = 3
+    world.die("web").run(300)
+    stops = world.things["web"].stops
+    assert world.phase("web") is Phase.STOPPED
+    world.die("db")
+    assert world.things["web"].stops == stops
+    world.run(30_000)
+    assert world.running == {"db", "web"}
+
+
 def test_a_failed_check_stops_and_starts() -> None:
     world = World().serve(DB)
     world.things["db"].health = ev.Verdict.DOWN
