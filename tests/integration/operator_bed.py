@@ -83,6 +83,7 @@ class Machine(Party):
 
     def on(self) -> None:
         """A machine that was off starts with nothing running."""
+        self.off()
         for thing in (self.directory / "things").glob("*.json"):
             thing.unlink()
         for left in (self.directory / "run").glob("*"):

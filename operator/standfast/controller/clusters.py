@@ -134,6 +134,7 @@ class Clusters:
         )
         want = replace(observation.wanted(scenery.cluster), timing=_in_force(scenery))
         seen = observation.observe(sources, memory, now_ms)
+        self._doubt(scenery, seen)
         decision = plan(want, seen)
         await self._execute(
             judged, scenery, decision, is_settling=provision.converging is not None
@@ -283,6 +284,15 @@ class Clusters:
         }
         return {name: line for name, line in lines.items() if line is not None}
 
+    def _doubt(self, scenery: Scenery, seen: Observed) -> None:
+        """A member that we hear and nobody else does may have stalled with its connection open."""
+        heard = [member for member in seen.members if member.heard]
+        uid = scenery.cluster.metadata.uid
+        for member in heard:
+            entry = _register(scenery).members.get(member.name)
+            if entry is not None and not member.heard_by and len(heard) > 1:
+                self._parts.switchboard.doubt(uid, entry.uid)
+
     # ---------------------------------------------------------------- execute
 
     def _provide(self, scenery: Scenery) -> Provision:
@@ -366,17 +376,18 @@ class Clusters:
 
     async def _persist(self, key: Key) -> None:
         """Write what the memory holds of ordered power-offs into the status, now."""
-        held = self._parts.store.held(key)
-        cluster = read_held(HACluster, held) if held is not None else None
-        if held is None or not isinstance(cluster, HACluster):
-            return
-        memory = self._memory(key, cluster)
-        nodes = tuple(
-            node.model_copy(update={"fence": memory.fences.get(node.name)})
-            for node in cluster.status.nodes
-        )
-        status = cluster.status.model_copy(update={"nodes": nodes})
-        await self._parts.statuses.write(Judged(key, held), status)
+        async with self._parts.statuses.lock(key):
+            held = self._parts.store.held(key)
+            cluster = read_held(HACluster, held) if held is not None else None
+            if held is None or not isinstance(cluster, HACluster):
+                return
+            memory = self._memory(key, cluster)
+            nodes = tuple(
+                node.model_copy(update={"fence": memory.fences.get(node.name)})
+                for node in cluster.status.nodes
+            )
+            status = cluster.status.model_copy(update={"nodes": nodes})
+            await self._parts.statuses.write(Judged(key, held), status)
 
     def _fence_error(self, key: Key) -> str:
         errors = self._parts.errands.errors(key, "fence")
@@ -500,12 +511,13 @@ class Clusters:
             converging=provision.converging,
             last=records.last_failover(scenery.cluster, story, self._parts.store),
         )
-        held = self._parts.store.held(judged.key)
-        if held is None:
-            return
-        now = Judged(judged.key, held)
-        conditions = now.claimed(claims(findings))
-        await self._parts.statuses.write(now, status_of(findings, conditions))
+        async with self._parts.statuses.lock(judged.key):
+            held = self._parts.store.held(judged.key)
+            if held is None:
+                return
+            now = Judged(judged.key, held)
+            conditions = now.claimed(claims(findings))
+            await self._parts.statuses.write(now, status_of(findings, conditions))
         await report_resources(
             self._parts, scenery.cluster, scenery.resources, scenery.lines, seen
         )
@@ -540,6 +552,7 @@ class Clusters:
         await self._parts.errands.drop(key)
         self._parts.infrastructures.unused_by(key)
         self._parts.queue.forget(key)
+        self._parts.statuses.forget(key)
         if uid:
             self._parts.switchboard.disconnect(uid)
             self._parts.authorities.forget(uid)

@@ -7,6 +7,7 @@ own infrastructure), tell the members.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -193,12 +194,28 @@ class Executor:
         self.must_lead()
         logger(cluster=field.key.name, node=node, term=term).info("Fencing")
         try:
-            return await _hypervisor(field, node).power_off_with_proof(
-                field.vms[node], FENCE_MS, lambda task: self._note(field, node, task=task)
-            )
+            return await self._proven(field, node)
         except StandfastError as error:
             self._note(field, node, message=error.problem)
             raise
+
+    async def _proven(self, field: Field, node: str) -> Evidence:
+        """Order it; the task is remembered before it is waited for."""
+        loop = asyncio.get_running_loop()
+        ordered: asyncio.Future[str] = loop.create_future()
+
+        def on_task(task: str) -> None:
+            loop.call_soon_threadsafe(_resolve, ordered, task)
+
+        proof = asyncio.create_task(
+            _hypervisor(field, node).power_off_with_proof(field.vms[node], FENCE_MS, on_task)
+        )
+        await asyncio.wait((proof, ordered), return_when=asyncio.FIRST_COMPLETED)
+        if ordered.done():
+            self._note(field, node, task=ordered.result())
+            with contextlib.suppress(TransientError):
+                await field.persist()
+        return await proof
 
     async def _still_wanted(self, field: Field, node: str, boot: str) -> None:
         """Somebody who holds the lease still names this boot as one that may not be stopped.
@@ -293,6 +310,11 @@ def name_of(action: Action) -> Name:
             return ("hand-over", node, request)
         case _:
             assert_never(action)
+
+
+def _resolve(ordered: "asyncio.Future[str]", task: str) -> None:
+    if not ordered.done():
+        ordered.set_result(task)
 
 
 def _hypervisor(field: Field, node: str) -> Hypervisor:

@@ -17,6 +17,9 @@ from standfast.wire.api import STATUS_PATH, MemberStatus
 WAIT_S = 30
 ANSWER_S = 10.0
 """On top of the wait: an answer that is this late will not come."""
+DOUBT_MS_MIN = 1_000
+DOUBTED_S = 1.5
+"""A member that others have lost must answer within this time to count as heard."""
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 2.0
 
 
@@ -30,6 +33,7 @@ class Line:
         heard_at_ms: When it last answered.
         problem: Why it is not heard.
         boots: Boots it was seen in, to the moment each was first known.
+        doubt: Set when others have lost it: a process that stalls keeps its connections.
     """
 
     door: Door
@@ -38,6 +42,7 @@ class Line:
     heard_at_ms: int = 0
     problem: str = ""
     boots: dict[str, int] = field(default_factory=dict)
+    doubt: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def now(self) -> MemberStatus | None:
@@ -61,6 +66,12 @@ class Switchboard:
 
     def line(self, cluster_uid: str, member_uid: str) -> Line | None:
         return self._lines.get((cluster_uid, member_uid))
+
+    def doubt(self, cluster_uid: str, member_uid: str) -> None:
+        """Others do not hear this member: ask it now whether it is there."""
+        line = self._lines.get((cluster_uid, member_uid))
+        if line is not None and self._clock.now_ms() - line.heard_at_ms >= DOUBT_MS_MIN:
+            line.doubt.set()
 
     def connect(
         self, cluster_uid: str, doors: dict[str, Door], on_change: Callable[[], None]
@@ -116,14 +127,26 @@ class Switchboard:
                 on_change()
 
     async def _ask(self, line: Line) -> MemberStatus:
-        """The next change, or the present state when it was not heard before."""
-        query = {}
-        if line.heard and line.status is not None:
-            query = {"after": str(line.status.seq), "wait": str(WAIT_S)}
-        total_s = ANSWER_S + (WAIT_S if query else 0)
-        return await self._caller.get(
-            line.door, STATUS_PATH, MemberStatus, query=query, total_s=total_s
+        """The next change; the present state when it was not heard before, or is doubted."""
+        if not line.heard or line.status is None:
+            return await self._caller.get(line.door, STATUS_PATH, MemberStatus, total_s=ANSWER_S)
+        query = {"after": str(line.status.seq), "wait": str(WAIT_S)}
+        line.doubt.clear()
+        change = asyncio.create_task(
+            self._caller.get(
+                line.door, STATUS_PATH, MemberStatus, query=query, total_s=ANSWER_S + WAIT_S
+            )
         )
+        doubted = asyncio.create_task(line.doubt.wait())
+        try:
+            await asyncio.wait((change, doubted), return_when=asyncio.FIRST_COMPLETED)
+            if change.done():
+                return change.result()
+        finally:
+            change.cancel()
+            doubted.cancel()
+            await asyncio.gather(change, doubted, return_exceptions=True)
+        return await self._caller.get(line.door, STATUS_PATH, MemberStatus, total_s=DOUBTED_S)
 
     def _take(self, line: Line, status: MemberStatus) -> bool:
         before = line.now

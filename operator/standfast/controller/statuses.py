@@ -4,6 +4,7 @@ A status is compared with what the API server last showed; equal ones are not se
 means that the object changed meanwhile: it is read anew, and the next pass judges again.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,6 +89,14 @@ class StatusWriter:
         self._client = client
         self._store = store
         self._recorder = recorder
+        self._locks: dict[Key, asyncio.Lock] = {}
+
+    def lock(self, key: Key) -> asyncio.Lock:
+        """Held from reading an object to having written its status, where two may write it."""
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    def forget(self, key: Key) -> None:
+        self._locks.pop(key, None)
 
     async def write(self, judged: Judged, status: Model) -> bool:
         """Write a status unless it is shown already.

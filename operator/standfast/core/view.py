@@ -213,9 +213,12 @@ class Observed:
 
     @property
     def active(self) -> MemberSeen | None:
-        """The node that says it is active, by the newest term."""
-        claims = [m for m in self.members if m.heard and m.role is Role.ACTIVE]
-        return max(claims, key=lambda m: m.term, default=None)
+        """The node that serves: it says so, and nobody has won a newer term.
+
+        A node that stalls goes on saying what it said last.
+        """
+        winner = self.winner
+        return winner if winner is not None and winner.role is Role.ACTIVE else None
 
     @property
     def winner(self) -> MemberSeen | None:
