@@ -18,7 +18,7 @@ from typing_extensions import override
 from standfast.core.record import MemberKind
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab, LabVm
-from standfast.wire.resources import OnFailure, Systemd, Vip
+from standfast.wire.resources import OnFailure, ResourceSpec, Systemd, Vip
 from tests.integration.lab_bed import name_of
 from tests.integration.member_bed import Bed, Party
 
@@ -62,6 +62,7 @@ class Pair:
 
     lab: Lab
     bed: Bed
+    resources: tuple[ResourceSpec, ...] = ()
 
     @property
     def vip(self) -> str:
@@ -109,6 +110,7 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
     made = Pair(lab, Bed(directory, 0, parties=parties))
     web = Systemd(name="web", unit="web.service", on_failure=OnFailure(restarts=2))
     vip = Vip(name="web-vip", address=f"{made.vip}/24", depends_on=("web",))
+    made.resources = (web, vip)
     try:
         await made.bed.converge(web, vip)
         yield made
@@ -215,3 +217,30 @@ async def test_the_agent_at_rest_costs_little(pair: Pair) -> None:
         print(f"\n{vm.name}: {percent:.1f} % of a core, {rss_mb:.1f} MB")
         assert percent < 4
         assert rss_mb < 80
+
+
+async def test_a_unit_that_does_not_exist_moves_nothing(pair: Pair) -> None:
+    """Bad input: named where it is, and nothing restarts or stops because of it."""
+    active = await pair.settled()
+    standby = pair.other(active)
+    before = await pair.bed.status(active)
+    typo = Systemd(name="typo", unit="tpyo.service")
+    with pair.lab.probe_vip(pair.vip) as probe:
+        await pair.bed.declare(*pair.resources, typo)
+        hindered = await pair.bed.until(standby, lambda s: not s.eligible, 20)
+        assert "there is no systemd unit tpyo.service" in hindered.ineligible_reasons[0]
+        failed = await pair.bed.until(
+            active, lambda s: any(r.state == "Failed" for r in s.resources), 20
+        )
+        assert "KeepsFailing" in [alert.reason for alert in failed.alerts]
+        standby.machine.exec(["systemctl", "restart", "standfast-agent"])
+        run = hindered.run
+        again = await pair.bed.until(standby, lambda s: s.run != run and bool(s.resources), 20)
+        await pair.bed.until(standby, lambda s: all(r.state == "Stopped" for r in s.resources), 20)
+        assert again.role == "Standby"
+        await pair.bed.declare(*pair.resources)
+        await pair.settled()
+    after = await pair.bed.status(active)
+    assert probe.summary.longest_s < 0.1
+    assert (after.role, after.term) == ("Active", before.term)
+    assert [r.since for r in after.resources] == [r.since for r in before.resources]

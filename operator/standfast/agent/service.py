@@ -3,12 +3,17 @@
 import asyncio
 import logging
 import os
+import time
 from importlib import import_module
 
 from standfast.agent.agent import Agent, MakeDrivers, Settings
 from standfast.agent.spare import Spare
+from standfast.errors import StandfastError
 from standfast.member import logs
 from standfast.member.process import make_punctual, refuse_optimised
+
+PAUSE_S = 3.0
+"""Before the process ends with what a person must change: systemd starts it again at once."""
 
 
 def serve(settings: Settings, make_drivers: MakeDrivers) -> None:
@@ -20,7 +25,13 @@ def serve(settings: Settings, make_drivers: MakeDrivers) -> None:
     if not spare.fork(warm=lambda: import_module("standfast.member.http")):
         spare.relieve()
     make_punctual(real_time=settings.real_time)
-    asyncio.new_event_loop().run_until_complete(Agent(settings, make_drivers).run())
+    try:
+        asyncio.new_event_loop().run_until_complete(Agent(settings, make_drivers).run())
+    except StandfastError:
+        # The spare would meet the same; after a fault of ours it goes to work.
+        spare.dismiss()
+        time.sleep(PAUSE_S)
+        raise
     spare.dismiss()
     logging.shutdown()
     # Whoever adopts what runs here is waiting for this process to be gone: no farewells.

@@ -9,6 +9,7 @@ waits for another.
 """
 
 import asyncio
+import ipaddress
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from standfast.adapters.pki import connection_problem
 from standfast.core.ids import ClusterUid, MemberUid, RunId
 from standfast.core.messages import Envelope
 from standfast.core.record import Member
+from standfast.errors import UserError
 from standfast.member.link import Link, Peer
 from standfast.member.mailbox import Mailbox
 from standfast.ports.clock import Clock
@@ -189,8 +191,7 @@ class PeerLinks(Peer):
             link.close("no longer a member")
 
     async def _keep_dialled(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
+        host, port = split(address)
         refusals = 0
         while True:
             while self._is_covered(host):
@@ -198,7 +199,7 @@ class PeerLinks(Peer):
                 await self._moved.wait()
                 if self._wiring.me > self.member.uid:
                     await asyncio.sleep(PATIENCE_S)
-            link = await self._dial(host, int(port))
+            link = await self._dial(host, port)
             if link is not None:
                 await asyncio.wait([link.closed])
             # A machine that does not answer is asked again soon; one that answers and does not
@@ -341,5 +342,25 @@ class Links:
                 peer.ping()
 
 
+def split(address: str) -> tuple[str, int]:
+    """Host and port of `host:port`; an IP address in its usual form, so that texts compare.
+
+    Raises:
+        UserError: It does not read.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    number = int(port) if port.isascii() and port.isdigit() else 0
+    if not host or not 0 < number < 65536:
+        raise UserError(
+            f"the address {address!r} of a member does not read: it is a host, a colon and a port",
+            remedy="name it as 10.10.1.11:7380 or [fd00::11]:7380",
+        )
+    try:
+        return ipaddress.ip_address(host).compressed, number
+    except ValueError:
+        return host, number  # a name
+
+
 def _host(address: str) -> str:
-    return address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    return split(address)[0]

@@ -35,7 +35,7 @@ from standfast.errors import RefusedError, TransientError, UserError
 from standfast.member.board import Board
 from standfast.member.chronicle import Chronicle, values
 from standfast.member.duties import Duties
-from standfast.member.links import Links, Wiring
+from standfast.member.links import Links, Wiring, split
 from standfast.member.mailbox import Mailbox
 from standfast.member.store import Enrolment, Store
 from standfast.member.voter import Tools, Voter
@@ -224,6 +224,9 @@ class Membership:
                 f"the config {named}",
                 remedy="make the config of the uids that the members answered with",
             )
+        for member in config.everyone():
+            for address in member.addresses:
+                split(address)
         problems = config.timing.problems()
         if problems:
             raise UserError("; ".join(problems), remedy="correct spec.timing of the HACluster")

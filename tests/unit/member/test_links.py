@@ -10,8 +10,9 @@ from standfast.adapters.fakes import FakeClock
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId, Version
 from standfast.core.messages import Envelope, Hello
 from standfast.core.record import Member, MemberKind
+from standfast.errors import UserError
 from standfast.member.link import Link
-from standfast.member.links import Links, Wiring
+from standfast.member.links import Links, Wiring, split
 from standfast.member.mailbox import Mailbox
 from standfast.wire import codec, frames
 from standfast.wire.frames import Facts, Splitter
@@ -172,6 +173,24 @@ async def test_the_status_names_declared_paths_and_others(net: Net) -> None:
         ("10.0.2.2:1", False),
         ("192.0.2.9", True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("10.0.0.1:7380", "10.0.0.1", 7380),
+        ("[FD00:0::11]:7380", "fd00::11", 7380),
+        ("witness.example:7380", "witness.example", 7380),
+    ],
+)
+def test_addresses_are_brought_to_one_form(address: str, host: str, port: int) -> None:
+    assert split(address) == (host, port)
+
+
+@pytest.mark.parametrize("address", ["", "10.0.0.1", ":7380", "10.0.0.1:x", "10.0.0.1:70000"])
+def test_an_address_that_does_not_read_is_refused(address: str) -> None:
+    with pytest.raises(UserError, match="does not read"):
+        split(address)
 
 
 async def test_who_left_the_config_is_disconnected(net: Net) -> None:
