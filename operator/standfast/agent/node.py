@@ -107,6 +107,7 @@ class Node:
         self._clocks_at_ms = 0
         self._release_id = ""
         self._others = (False, True)
+        self._sinces: dict[str, tuple[int, datetime]] = {}
         self._take_up_declaration()
 
     # ---------------------------------------------------------------- Duties: the quorum
@@ -427,18 +428,24 @@ class Node:
 
     def report(self) -> Report:
         now_ms = self._clock.now_ms()
-        now = datetime.now(UTC)
         return Report(
             serving_term=self._group.serving_term,
             hindrances=groups.hindrances(self._group, now_ms),
             resources=tuple(
-                _status_of(cell, now - timedelta(milliseconds=now_ms - cell.since_ms))
-                for cell in self._group.cells.values()
+                _status_of(cell, self._since(cell, now_ms)) for cell in self._group.cells.values()
             ),
             generation=max(0, self._group.generation),
             proofs=self._takeover.proofs,
             takeover=self._takeover.status(),
         )
+
+    def _since(self, cell: Cell, now_ms: int) -> datetime:
+        """When its phase began, on the wall clock; stays the same whatever that clock does."""
+        known = self._sinces.get(cell.spec.name)
+        if known is None or known[0] != cell.since_ms:
+            at = datetime.now(UTC) - timedelta(milliseconds=now_ms - cell.since_ms)
+            known = self._sinces[cell.spec.name] = (cell.since_ms, at)
+        return known[1]
 
     async def close(self) -> None:
         await self._drivers.close()
