@@ -45,7 +45,7 @@ for number in range(10**9):
         print(f"{found} {number + 1}")
         break
 """
-"""The simulator on the copy: first broken promise or failed assertion, and after how many seeds."""
+"""The simulator on the copy: what broke first, and after how many seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-unit", action="store_true", help="the simulator alone")
     chosen = parser.parse_args(arguments)
     mutants = [m for m in ALL if chosen.only is None or m.name in chosen.only]
-    with tempfile.TemporaryDirectory(prefix="standfast-mutants-") as scratch:
-        with ThreadPoolExecutor(chosen.jobs) as pool:
-            catches = list(
-                pool.map(
-                    lambda m: hunt(
-                        m,
-                        Path(scratch) / m.name,
-                        seconds=chosen.seconds,
-                        full=chosen.full,
-                        unit=not chosen.no_unit,
-                    ),
-                    mutants,
-                )
-            )
+    hunter = Hunter(seconds=chosen.seconds, full=chosen.full, unit=not chosen.no_unit)
+    with (
+        tempfile.TemporaryDirectory(prefix="standfast-mutants-") as scratch,
+        ThreadPoolExecutor(chosen.jobs) as pool,
+    ):
+        catches = list(pool.map(lambda m: hunter.hunt(m, Path(scratch) / m.name), mutants))
     for catch in catches:
         if not catch.caught:
             sys.stdout.write(f"NOT CAUGHT: {catch.mutant.name} ({catch.mutant.rule})\n")
@@ -99,16 +91,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(catch.caught for catch in catches) else 1
 
 
-def hunt(mutant: Mutant, copy: Path, *, seconds: float, full: bool, unit: bool) -> Catch:
-    """Plant one bug in a copy and look for it, unit tests first."""
-    began = time.monotonic()
-    plant(mutant, copy)
-    failed = unit_test(copy) if unit else ""
-    found, seeds = ("", 0) if failed and not full else simulate(copy, seconds)
-    shutil.rmtree(copy)
-    catch = Catch(mutant, failed, found, seeds, time.monotonic() - began)
-    tell(catch)
-    return catch
+@dataclass(frozen=True, slots=True)
+class Hunter:
+    """How to look for a bug."""
+
+    seconds: float
+    full: bool
+    unit: bool
+
+    def hunt(self, mutant: Mutant, copy: Path) -> Catch:
+        """Plant one bug in a copy and look for it, unit tests first."""
+        began = time.monotonic()
+        plant(mutant, copy)
+        failed = unit_test(copy) if self.unit else ""
+        found, seeds = ("", 0) if failed and not self.full else simulate(copy, self.seconds)
+        shutil.rmtree(copy)
+        catch = Catch(mutant, failed, found, seeds, time.monotonic() - began)
+        tell(catch)
+        return catch
 
 
 def plant(mutant: Mutant, copy: Path) -> None:
@@ -175,9 +175,7 @@ def tell(catch: Catch) -> None:
     if catch.seeds and not catch.simulator:
         simulator = f"nothing in {catch.seeds}"
     dagger = "†" if catch.mutant.dagger else " "
-    sys.stdout.write(
-        f"{dagger} {catch.mutant.name:44} simulator: {simulator:24} unit: {unit}\n"
-    )
+    sys.stdout.write(f"{dagger} {catch.mutant.name:44} simulator: {simulator:24} unit: {unit}\n")
     sys.stdout.flush()
 
 

@@ -207,7 +207,8 @@ VOTING = (
         "handover-window-ignored",
         "Voting 2: within a handover window only the successor",
         "core/voting.py",
-        "    if window is not None and now_ms < window.until_ms and window.successor != candidate:",
+        "    if window is not None and now_ms < window.until_ms and "
+        "window.successor != candidate:",
         "    if False:",
     ),
 )
@@ -586,8 +587,7 @@ PROOFS = (
         "reservation-clears-for-good",
         "Proof Reserved: good for that disk only",
         "core/proof.py",
-        "    {Proof.RELEASED, Proof.ATTESTED, Proof.POWERED_OFF, Proof.REBOOTED, "
-        "Proof.OBSERVED}",
+        "    {Proof.RELEASED, Proof.ATTESTED, Proof.POWERED_OFF, Proof.REBOOTED, Proof.OBSERVED}",
         "    {Proof.RELEASED, Proof.ATTESTED, Proof.POWERED_OFF, Proof.REBOOTED, "
         "Proof.OBSERVED, Proof.RESERVED}",
     ),

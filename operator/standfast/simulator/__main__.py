@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = verbs.add_parser("run", help="many seeds")
     run.add_argument("--faults", type=int, default=100_000)
     run.add_argument("--seconds", type=float, default=None, help="stop after so long")
-    run.add_argument("--seed", default=None, help="base of the seeds; drawn and printed without it")
+    run.add_argument("--seed", default=None, help="base of the seeds; drawn without it")
     run.add_argument("--jobs", type=int, default=2)
     run.add_argument("--coverage", action="store_true", help="print every counter")
     one = verbs.add_parser("tell", help="one seed as a story")
@@ -88,10 +88,11 @@ def report(total: Tally, took: float, faults: int, *, verbose: bool) -> int:
     if never:
         say("never exercised: " + ", ".join(f"{family} {name}" for family, name in never))
     for seed, violation in total.violations[:STORIES_MAX]:
-        say(f"\n=== seed {seed}: {violation}")
+        say(f"\n=== seed {seed}: {violation.text()}")
         tell_one(seed, shrink=True, last=STORY_LINES)
     for seed, violation in total.violations:
-        say(f"violated: python -m standfast.simulator tell --seed {seed} --shrink  # {violation}")
+        replay = f"python -m standfast.simulator tell --seed {seed} --shrink"
+        say(f"violated: {replay}  # {violation.text()}")
     say(total.last_line())
     incomplete = bool(never) and faults >= FULL_COVERAGE_FAULTS
     return 1 if total.violations or incomplete else 0

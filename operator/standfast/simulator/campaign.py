@@ -5,7 +5,7 @@ and told as a story; the run goes on to its end, so that one look shows all that
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -70,7 +70,7 @@ def seeds_of(base: str) -> Iterator[list[str]]:
         number += CHUNK
 
 
-def campaign(base: str, jobs: int) -> Iterator[Tally]:
+def campaign(base: str, jobs: int) -> Generator[Tally, None, None]:
     """Run the seeds of a base, for ever; yields what has come together after each piece.
 
     The order in which pieces end depends on the machine, their contents do not. Closing the

@@ -13,7 +13,6 @@ from standfast.core.ids import MemberUid
 from standfast.core.messages import Envelope, Grant, Refuse
 from standfast.core.proof import Need
 from standfast.core.record import DataMode, Record
-from standfast.core.state import Durable
 from standfast.core.tally import needed
 from standfast.simulator.machine import Machine, Power
 from standfast.simulator.service import App
@@ -30,7 +29,8 @@ class Violation:
     at_us: int
     message: str
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """In words."""
         return f"{self.promise} at {self.at_us / 1000:.3f} ms: {self.message}"
 
 
@@ -38,7 +38,7 @@ class ViolationError(Exception):
     """Ends a run at once: what happens after a broken promise teaches nothing."""
 
     def __init__(self, violation: Violation) -> None:
-        super().__init__(str(violation))
+        super().__init__(violation.text())
         self.violation = violation
 
 
@@ -203,16 +203,6 @@ class Checkers:
 
     # --- S4: terms -----------------------------------------------------------------------------
 
-    def durable_changed(self, machine: Machine, before: Durable, after: Durable) -> None:
-        if after.term < before.term:
-            self.broken("S4", f"{machine.name}'s term goes from {before.term} to {after.term}")
-        if after.record.version < before.record.version:
-            self.broken(
-                "S4",
-                f"{machine.name}'s record goes from {before.record.version} to "
-                f"{after.record.version}",
-            )
-
     def sent(self, machine: Machine, envelope: Envelope) -> None:
         """Look at what leaves: refusals are counted, grants remembered."""
         body = envelope.body
@@ -240,8 +230,7 @@ class Checkers:
             names = self.world.names
             self.broken(
                 "S4",
-                f"{names[voter]} grants term {term} to {names[candidate]} after "
-                f"{names[earlier]}",
+                f"{names[voter]} grants term {term} to {names[candidate]} after {names[earlier]}",
             )
 
     def won(self, machine: Machine, term: int, *, consented: bool) -> None:
@@ -293,5 +282,3 @@ class Checkers:
             if network.is_cut(link) or network.disturbed_us.get(link, 0) > since_us:
                 return False
         return True
-
-

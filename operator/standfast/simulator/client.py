@@ -100,7 +100,7 @@ class Recorder:
         return tuple(sorted(self.bands, key=lambda b: (b.from_ms, b.lane, b.word)))
 
     def _words(self, machine: Machine) -> list[str]:
-        if machine.power is Power.OFF or not machine.process.alive:
+        if machine.power is Power.OFF:
             return ["Down"]
         words = ["Isolated"] if machine.name in self.stage.isolated else []
         if machine.power is Power.STOPPED:

@@ -3,8 +3,8 @@
 Every write is a number, a log is a list of them. The standby's log follows whom its agent told it
 to follow; a log that went another way is cut back to what both have (as `pg_rewind` does). The
 primary acknowledges a write when every node of its synchronous set has it (`Replicated`) or at
-once (`ReplicatedAsync`). The set is handled as `docs/protocol.md` says: grow, then propose; commit,
-then shrink.
+once (`ReplicatedAsync`). The set is handled as `docs/protocol.md` says: grow, then propose;
+commit, then shrink.
 """
 
 from dataclasses import dataclass

@@ -61,12 +61,13 @@ def play(case: Case, faults: Sequence[DeclaredFault], seed: str, *, traced: bool
 class DirectedWorld(World):
     """The world of one declared cluster."""
 
-    __slots__ = ("case", "isolated", "nodes", "steward")
+    __slots__ = ("case", "isolated", "nodes", "steward", "traced")
 
     def __init__(self, case: Case, seed: str, *, traced: bool = False) -> None:
         self.case = case
         self.isolated: set[str] = set()
-        super().__init__(_plan(case, seed), tracing=traced)
+        self.traced = traced
+        super().__init__(_plan(case, seed), tracing=True)
         self.nodes = tuple(self.machines[name] for name in case.node_names())
         self.steward = Steward(self, "operator")
         self.operators = [self.steward]
@@ -81,9 +82,14 @@ class DirectedWorld(World):
 
     @override
     def note(self, who: str, text: str) -> None:
-        """Whatever is worth telling is worth the operator's attention."""
-        super().note(who, text)
+        """Whatever is worth telling is worth the operator's attention, kept or not."""
+        self.tell(who, text)
         self.steward.wake()
+
+    def tell(self, who: str, text: str) -> None:
+        """A line of the story that changes nothing."""
+        if self.traced:
+            super().note(who, text)
 
     @override
     def _look(self) -> None:
@@ -151,10 +157,11 @@ class Performance:
         self._declared = faults
         self._faults = DeclaredFaults(world)
         self._client = Client(world)
-        self._recorder = Recorder(world) if world.tracing else None
+        self._recorder = Recorder(world) if world.traced else None
         self._zero_us = 0
         self._last_us = 0
         self._before: str | None = None
+        self._told: str | None = None
 
     def run(self) -> Run:
         violation = None
@@ -177,7 +184,7 @@ class Performance:
             world.timeline.run_until(world.timeline.now_us + 20_000)
         wait_us = world.between(0, 2000 * timing.heartbeat_ms + 1000 * timing.tick_ms)
         world.timeline.run_until(world.timeline.now_us + wait_us)
-        self._before = self._faults.active().name
+        self._before = self._told = self._faults.active().name
         return True
 
     def _let_it_happen(self) -> None:
@@ -197,7 +204,15 @@ class Performance:
                 timeline.run_until(timeline.now_us + 1000)
                 client.ask(changed=timeline.events != before)
                 if recorder is not None:
+                    self._tell_clients(client.served_by)
                     recorder.look(self._at_ms(), client.served_by)
+
+    def _tell_clients(self, served_by: str | None) -> None:
+        """What clients see, as a line of the story whenever it changes."""
+        if served_by != self._told:
+            self._told = served_by
+            said = "nobody answers" if served_by is None else f"{served_by} answers"
+            self._world.tell("clients", said)
 
     def _is_over(self) -> bool:
         """Served without a break for long enough, or not to be expected any more."""

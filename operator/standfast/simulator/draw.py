@@ -1,8 +1,8 @@
 """A plan from a seed: a different kind of bad day each time.
 
 Swarm testing: a seed first draws which kinds of faults its run knows at all, how the network is,
-how clocks run, and how exactly everything uses its budgets; then the faults themselves. Many narrow
-runs find more than one kind of run that does a little of everything.
+how clocks run, and how exactly everything uses its budgets; then the faults themselves. Many
+narrow runs find more than one kind of run that does a little of everything.
 """
 
 from random import Random
@@ -207,9 +207,7 @@ def _kinds(chance: Random) -> dict[FaultKind, int]:
     return {kind: WEIGHTS[kind] for kind in WEIGHTS if kind in kinds}
 
 
-def _faults(
-    chance: Random, plan: Plan, known: dict[FaultKind, int], count: int
-) -> list[Fault]:
+def _faults(chance: Random, plan: Plan, known: dict[FaultKind, int], count: int) -> list[Fault]:
     kinds, weights = list(known), list(known.values())
     moments = sorted(chance.randrange(2000, plan.busy_ms) for _ in range(count))
     return [_fault(chance, plan, at_ms, chance.choices(kinds, weights)[0]) for at_ms in moments]

@@ -149,6 +149,20 @@ class Drivers:
             self.here[name] = here
             self._turned()
 
+    def die(self, name: str, why: str) -> ev.GroupEvent:
+        """It is gone by itself; the event is what the agent will notice.
+
+        A start that was under way fails; a stop that was finds nothing left to do.
+        """
+        if self._things[name].is_address:
+            self._machine.close_address()
+        self.turn(name, Here.DOWN)
+        work = self._work.get(name)
+        if work is not None and isinstance(work.call, ev.Start):
+            self.give_up(name)
+            return ev.StartFailed(name, work.call.call, why)
+        return ev.Changed(name, ev.Turned.DIED, why)
+
     def clear(self) -> None:
         """Power is gone."""
         for name in self.here:

@@ -91,7 +91,7 @@ class Faults:
         world = self.world
         self.count += 1
         world.coverage.count("fault", fault.kind.value)
-        world.note("fault", str(fault))
+        world.note("fault", fault.text())
         world.disturbed()
         end = self._begin[fault.kind](fault)
         if end is not None:
@@ -276,7 +276,7 @@ class Faults:
 
         return end
 
-    def _disk_seized(self, fault: Fault) -> None:
+    def _disk_seized(self, _: Fault) -> None:
         """The holder's driver has the storage shut everybody else out."""
         world = self.world
         for machine in world.machines.values():
@@ -347,12 +347,10 @@ class Faults:
             successor = self.world.machines[fault.other].process.uid if fault.other else None
             holder.process.deliver(ReleaseRequested(successor))
 
-    def _switchover_cancelled(self, fault: Fault) -> None:
+    def _switchover_cancelled(self, _: Fault) -> None:
         holder = self._holder()
         if holder is not None:
             holder.process.deliver(ReleaseCancelled())
-            if holder.service is not None:
-                holder.service.go_on()
 
     def _stand(self, fault: Fault) -> None:
         self._machine(fault).receive(StandRequested())
@@ -364,7 +362,7 @@ class Faults:
         holder.process.deliver(TtlRequested(fault.value))
         return lambda: holder.receive(TtlRequested(0))
 
-    def _watchdog_off(self, fault: Fault) -> End | None:
+    def _watchdog_off(self, _: Fault) -> End | None:
         holder = self._holder()
         if holder is None or not holder.plan.watchdog_ms:
             return None
@@ -391,7 +389,7 @@ class Faults:
             operator = self.world.operators[fault.value % len(self.world.operators)]
             operator.fence(machine.process.uid, machine.boot)
 
-    def _fence_broken(self, fault: Fault) -> End:
+    def _fence_broken(self, _: Fault) -> End:
         world = self.world
         world.fence_broken += 1
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from standfast.core.events import Event
 from standfast.core.ids import BootId, MemberUid
 from standfast.core.record import MemberKind
 from standfast.core.state import Durable
@@ -107,7 +108,7 @@ class Machine:
         self.kernel_cut_us: int | None = None
         self.excused_until_us = -1
         self.disturbed_us = 0
-        self.waiting: list[object] = []
+        self.waiting: list[Event] = []
         self.watchdog_ms = plan.watchdog_ms
         self.snapshots: list[Snapshot] = []
         self._look: Due | None = None
@@ -235,7 +236,7 @@ class Machine:
             self._arm_guard(self.guard_until_ms)
         self.process.rearm()
 
-    def receive(self, event: object) -> None:
+    def receive(self, event: Event) -> None:
         """A message arrives at the network card."""
         if self.power is Power.ON:
             self.process.deliver(event)
@@ -251,7 +252,8 @@ class Machine:
             log = () if database is None else tuple(database.log)
             line = None if database is None else database.line
             uid = self.process.uid
-            self.snapshots.append(Snapshot(self.world.timeline.now_us, uid, self.journal, log, line))
+            now_us = self.world.timeline.now_us
+            self.snapshots.append(Snapshot(now_us, uid, self.journal, log, line))
             del self.snapshots[:-SNAPSHOTS_KEPT]
 
     def snapshot_before(self, at_us: int) -> "Snapshot | None":

@@ -1,8 +1,9 @@
 """Messages on their way: lost, late, doubled, overtaken, or not carried at all.
 
-Links are directed pairs of places (machine names, and `operator-1` and so on). A message that meets a
-cut, at its sending or at its arrival, is lost. Every message that chance loses, delays or doubles
-counts as one injected fault; what a cut or a slow phase does to messages counts as that one.
+Links are directed pairs of places (names of machines, `operator-1` and so on). A message that
+meets a cut, at its sending or at its arrival, is lost. Every message that chance loses, delays or
+doubles counts as one injected fault; what a cut or a slow phase does to messages counts as that
+one.
 """
 
 from collections.abc import Callable, Iterable

@@ -161,9 +161,9 @@ class Operator:
         in_use.update(world.wanted)
         for machine in off:
             idle = machine.name in in_use and machine.name not in world.down
-            if idle and not any(name == machine.name for name, _ in self._fencing):
-                if world.chance() < 0.4 or world.calm:
-                    machine.power_on()
+            fencing = any(name == machine.name for name, _ in self._fencing)
+            if idle and not fencing and (world.calm or world.chance() < 0.4):
+                machine.power_on()
 
     # --- members -------------------------------------------------------------------------------
 

@@ -76,7 +76,8 @@ class Fault:
     lasts_ms: int = 0
     value: int = 0
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """In words."""
         parts = [f"{self.at_ms} ms: {self.kind.value}"]
         if self.who:
             parts.append(self.who)

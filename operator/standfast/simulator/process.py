@@ -5,8 +5,9 @@ durable before sent, a look at the clock in time. Chance may stop it between any
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from standfast.core import quorum
 from standfast.core.events import (
@@ -26,12 +27,15 @@ from standfast.core.events import (
     ProofHeld,
     Received,
     RecordCommitted,
+    ReleaseCancelled,
     Released,
     Send,
     Standing,
     StopForRelease,
+    Tick,
 )
 from standfast.core.ids import MemberUid, RunId
+from standfast.core.invariants import broken
 from standfast.core.proof import watchdog_wait_ms
 from standfast.core.record import Proof, Record, Suspect, WatchdogArmed
 from standfast.core.state import Durable, Local, State
@@ -39,12 +43,6 @@ from standfast.simulator.timeline import Due
 
 if TYPE_CHECKING:
     from standfast.simulator.machine import Machine
-
-
-class Performs(Protocol):
-    """A method for one kind of effect."""
-
-    def __call__(self, effect: Effect) -> None: ...
 
 
 class Process:
@@ -93,7 +91,7 @@ class Process:
         self._left: deque[Effect] = deque()
         self._tick: Due | None = None
         self._tick_at_us = -1
-        self._perform = {
+        self._perform: dict[type, Callable[[Any], None]] = {
             Persist: self._persist,
             Send: self._send,
             LeaseWon: self._lease_won,
@@ -134,7 +132,8 @@ class Process:
         machine.disturb()
         world = machine.world
         world.coverage.count("start", "adopted" if adopted else "fresh")
-        world.note(machine.name, "agent starts" + (f", adopts term {adopted.term}" if adopted else ""))
+        adopts = f", adopts term {adopted.term}" if adopted else ""
+        world.note(machine.name, f"agent starts{adopts}")
         self.state, effects = quorum.start(
             machine.journal, machine.boot, self.run, now_ms, adopted
         )
@@ -230,13 +229,16 @@ class Process:
         state, effects = quorum.step(before, event, machine.now_ms())
         self.state = state
         world.coverage.events[type(event)] += 1
-        if state.durable is not before.durable:
-            world.checkers.durable_changed(machine, before.durable, state.durable)
+        problem = broken(before, state, effects)
+        if problem is not None:
+            world.checkers.broken("local", f"{machine.name}: {problem}")
         if state.holding is not before.holding:
             world.checkers.holding_changed(machine)
         if effects:
             self._left.extend(effects)
             self._perform_left()
+        if isinstance(event, ReleaseCancelled) and machine.service is not None and self.alive:
+            machine.service.go_on()
         if self.alive and state.durable.record is not before.durable.record:
             self._follow()
 
@@ -305,7 +307,7 @@ class Process:
     def _look(self) -> None:
         self._tick = None
         self._tick_at_us = -1
-        self.deliver(quorum.Tick())
+        self.deliver(Tick())
 
     # --- effects -------------------------------------------------------------------------------
 
@@ -447,17 +449,18 @@ class Process:
         world = machine.world
         suspect, proof = effect.suspect, effect.proof
         world.coverage.count("proof", proof.value)
-        world.note(machine.name, f"{world.names.get(suspect.member)} is proven stopped: {proof.value}")
+        name = world.names.get(suspect.member)
+        world.note(machine.name, f"{name} is proven stopped: {proof.value}")
         if machine.service is not None:
             machine.service.consider()
 
     def _standing(self, effect: Standing) -> None:
         if not effect.pre:
             self.machine.world.checkers.stands(self.uid, effect.term)
-        self.machine.world.coverage.count("standing", "pre-vote" if effect.pre else "vote")
-        self.machine.world.note(
-            self.machine.name, f"stands for term {effect.term}" + (" (pre-vote)" if effect.pre else "")
-        )
+        world = self.machine.world
+        world.coverage.count("standing", "pre-vote" if effect.pre else "vote")
+        asks = " (pre-vote)" if effect.pre else ""
+        world.note(self.machine.name, f"stands for term {effect.term}{asks}")
 
     def _gave_up(self, effect: GaveUp) -> None:
         reasons = ", ".join(reason.value for reason in effect.reasons)

@@ -148,11 +148,7 @@ class Resources(Service):
             return
         world = self.machine.world
         world.note(self.machine.name, f"{name} dies: {why}")
-        self._drivers.give_up(name)
-        if self._things[name].is_address:
-            self.machine.close_address()
-        self._drivers.turn(name, Here.DOWN)
-        event = ev.Changed(name, ev.Turned.DIED, why)
+        event = self._drivers.die(name, why)
         wait_us = self._drivers.draw_us(self._case.assumed.noticed)
         world.timeline.after(wait_us, self._report, self._agent, event)
 

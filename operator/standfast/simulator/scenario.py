@@ -36,12 +36,6 @@ class Span:
     def draw_us(self, chance: Random) -> int:
         return int(1000 * (self.low_ms + chance.random() * (self.high_ms - self.low_ms)))
 
-    @override
-    def __str__(self) -> str:
-        if self.low_ms == self.high_ms:
-            return f"{self.low_ms} ms"
-        return f"{self.low_ms} to {self.high_ms} ms"
-
 
 @dataclass(frozen=True, slots=True)
 class Thing:

@@ -86,9 +86,9 @@ class Service:
         elif self.app is App.RUNNING:
             self.started_term = held.term
         address_due = self.app is App.RUNNING or world.address_first
-        if address_due and machine.kernel_cut_us is None:
-            if not unproven(held.proposals[0], state.proofs, Need.ADDRESS):
-                machine.open_address()
+        waiting = unproven(held.proposals[0], state.proofs, Need.ADDRESS)
+        if address_due and machine.kernel_cut_us is None and not waiting:
+            machine.open_address()
 
     def _start(self, term: int) -> None:
         world = self.machine.world
@@ -127,8 +127,11 @@ class Service:
             self._wait(world.stop_us(), "stopped")
 
     def go_on(self) -> None:
-        """The release was called off: start again what was stopped."""
-        self._asked_by = None
+        """The release was called off: start again what was stopped, or will be."""
+        state = self.machine.process.state
+        if state is not None and state.holding is not None and not state.holding.releasing:
+            self._asked_by = None
+            self.consider()
 
     def kill(self, run: RunId | None = None) -> None:
         """Take everything away at once; `Stopped` is reported to the run that asked."""
@@ -249,7 +252,7 @@ class Service:
         machine = self.machine
         machine.all_stopped()
         run, self._asked_by = self._asked_by, None
-        if run is None:
-            self.consider()
-        elif machine.process.run == run:
+        if run is not None and machine.process.run == run:
             machine.process.deliver(Stopped())
+        else:
+            self.consider()

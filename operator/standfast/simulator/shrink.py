@@ -1,4 +1,4 @@
-"""Making a failing run smaller: fewer faults, a quieter network, right clocks, as long as it fails.
+"""Making a failing run smaller: fewer faults, a quieter network, right clocks; it still fails.
 
 Delta debugging: leave out halves, quarters and single faults while the same promise is broken.
 """

@@ -48,7 +48,7 @@ def _cast(plan: Plan) -> Iterable[str]:
     )
     yield f"  {len(plan.faults)} faults:"
     for fault in plan.faults:
-        yield f"    {fault}"
+        yield f"    {fault.text()}"
 
 
 def table(notes: Sequence[Note], names: Sequence[str]) -> list[str]:
@@ -81,7 +81,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _ending(outcome: Outcome) -> str:
     if outcome.violation is not None:
-        return f"BROKEN {outcome.violation}"
+        return f"BROKEN {outcome.violation.text()}"
     return (
         f"All was well {outcome.recovered_ms} ms after the last fault; {outcome.faults} faults in "
         f"{outcome.at_ms} ms."

@@ -36,7 +36,7 @@ class Timeline:
         """Put down that `act(*args)` is due; a moment that has passed means now."""
         now_us = self.now_us
         self._count += 1
-        due = [when_us if when_us > now_us else now_us, self._count, act, args]
+        due = [max(when_us, now_us), self._count, act, args]
         heappush(self._heap, due)
         return due
 

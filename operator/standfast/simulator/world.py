@@ -318,7 +318,7 @@ class World:
             recovered_ms = self._calm_down()
         except ViolationError as broken:
             violation = broken.violation
-            self.note("check", f"BROKEN: {violation}")
+            self.note("check", f"BROKEN: {violation.text()}")
         except EndlessError as endless:
             violation = Violation("endless", self.timeline.now_us, str(endless))
         return Outcome(
@@ -477,7 +477,7 @@ class World:
         service = holder.service
         assert service is not None
         record = state.record
-        names = {name for name in self.wanted}
+        names = set(self.wanted)
         members = {member.name for member in record.config.members}
         checks = {
             f"the application on {holder.name} is {service.app.value}": (
