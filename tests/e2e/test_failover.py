@@ -56,9 +56,14 @@ def test_f02_an_application_that_keeps_dying_goes_to_the_standby(pair: Pair) -> 
         for _ in range(RESTARTS + 1):
             kill_web(pair, pair.active)
             watch.probe.wait_for_silence()
-            watch.probe.wait_for()
+            if watch.probe.wait_for().by == pair.standby:
+                break
         watch.probe.wait_for(pair.standby)
     pair.cluster.wait_active(pair.standby)
+    pair.cluster.wait("Protected", "False")
+    assert "cools down" in pair.cluster.condition("Protected")["message"]
+    # The cool-down lasts as long as the window of `onFailure`; an agent that starts has none.
+    pair.lab.vm(pair.active).exec(["systemctl", "restart", "standfast-agent"])
 
 
 def test_f30_full_isolation_of_the_active(pair: Pair) -> None:

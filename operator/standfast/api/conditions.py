@@ -63,6 +63,11 @@ Conditions = Annotated[tuple[Condition, ...], Field(max_length=20), ListMap("typ
 """The field `status.conditions` of every kind."""
 
 
+def sentence(text: str) -> str:
+    """Text that ends like a sentence; empty stays empty."""
+    return text if not text or text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def find_condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
     """Return the condition of that type, or None when nobody has claimed anything."""
     return next((held for held in conditions if held.type == kind), None)
@@ -102,7 +107,7 @@ def with_condition(
         observed_generation=generation,
         last_transition_time=since,
         reason=reason,
-        message=f"{message}{_FIX}{remedy}" if remedy else message,
+        message=f"{sentence(message)}{_FIX}{remedy}" if remedy else sentence(message),
     )
     if before is None:
         return (*conditions, claim)
