@@ -47,10 +47,15 @@ from standfast.guard.watchdog import Watchdog
 
 TICK_S = 0.05
 IDLE_TICK_S = 0.25
+PREPARE_NS = 150_000_000
+"""A lease that is not extended until so shortly before its end is one that may be struck."""
+
 FIRST_LOOK_NS = 3_000_000
-LOOK_AGAIN_NS = 20_000_000
+LOOKS_NS = ((200_000_000, 5_000_000), (2_000_000_000, 20_000_000))
+"""Until so long after a strike, how often it is looked whether something is left or came back."""
+
 WATCH_NS = 100_000_000
-"""How often it is looked whether something of an ended lease came back."""
+"""And how often later."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class Daemon:
             self._poll.register(self._timer, select.EPOLLIN)
         self._started_ms = self._now_ns() // 1_000_000
         self._look_ns = 0
+        self._struck_ns = 0
+        self._is_prepared = False
         self._alive_ns = 0
         self._is_told_to_leave = False
         self._is_told_to_restart = False
@@ -131,6 +138,7 @@ class Daemon:
                 self._timer.clear()
             else:
                 self._connections.take(descriptor)
+        self._prepare()
         self._fire()
         self._look()
         now_ns = self._now_ns()
@@ -175,9 +183,21 @@ class Daemon:
         """The next moment that cannot wait for a tick, on CLOCK_BOOTTIME."""
         due_ms = self._leases.next_due_ms()
         moments = [] if due_ms is None else [due_ms * 1_000_000]
+        if due_ms is not None and not self._is_prepared:
+            moments.append(due_ms * 1_000_000 - PREPARE_NS)
         if self._leases.fired():
             moments.append(self._look_ns)
         return min(moments) - self._clock.added_ns if moments else None
+
+    def _prepare(self) -> None:
+        """Be ready for a strike that is near, and let go when it is not, nor anything left."""
+        due_ms = self._leases.next_due_ms()
+        is_near = due_ms is not None and due_ms * 1_000_000 - self._now_ns() <= PREPARE_NS
+        if is_near and not self._is_prepared:
+            self._parts.fence.prepare()
+        elif not is_near and not self._leases.is_struggling():
+            self._parts.fence.rest()
+        self._is_prepared = is_near
 
     def _fire(self) -> None:
         due = self._leases.due(self._now_ns() // 1_000_000)
@@ -186,20 +206,24 @@ class Daemon:
         for name, outcome in self._parts.fence.strike(due).items():
             self._leases.fire(name, outcome)
             self._changed(name, outcome)
-        self._look_ns = self._now_ns() + FIRST_LOOK_NS
+        self._struck_ns = self._now_ns()
+        self._look_ns = self._struck_ns + FIRST_LOOK_NS
 
     def _look(self) -> None:
         fired = self._leases.fired()
         if not fired or self._now_ns() < self._look_ns:
             return
-        is_over = True
         for lease in fired:
             outcome = self._parts.fence.look(lease)
-            is_over = is_over and outcome.verified_us is not None
             if outcome != lease.outcome:
+                if lease.outcome is not None and outcome.again > lease.outcome.again:
+                    self._struck_ns = self._now_ns()
                 self._leases.note(lease.lease, outcome)
                 self._changed(lease.lease, outcome)
-        self._look_ns = self._now_ns() + (WATCH_NS if is_over else LOOK_AGAIN_NS)
+        now_ns = self._now_ns()
+        since_ns = now_ns - self._struck_ns
+        pause_ns = next((pause for until, pause in LOOKS_NS if since_ns < until), WATCH_NS)
+        self._look_ns = now_ns + pause_ns
 
     def _changed(self, name: str, outcome: Outcome) -> None:
         """Keep it, and let everybody know."""
@@ -247,8 +271,6 @@ class Daemon:
                 lease = self._leases.get(name)
                 left = () if lease is None else self._parts.fence.left(lease.targets)
                 problem = self._leases.disarm(request, left)
-                if not self._leases.fired():
-                    self._parts.fence.rest()
             case Ask():
                 return ""
             case _:

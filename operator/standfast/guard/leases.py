@@ -121,6 +121,10 @@ class Leases:
         """Leases that have ended here and are not disarmed: what they protect may not run."""
         return tuple(self._in(Stage.FIRED))
 
+    def is_struggling(self) -> bool:
+        """Whether something of an ended lease is left."""
+        return not all(map(_is_over, self._in(Stage.FIRED)))
+
     def fire(self, name: str, outcome: Outcome) -> None:
         """Its deadline came, and this was done."""
         lease = self._leases[name]
@@ -133,12 +137,12 @@ class Leases:
 
     def is_quiet(self) -> bool:
         """Whether no lease runs and nothing of an ended one is left."""
-        return not any(self._in(Stage.ARMED)) and all(map(_is_over, self._in(Stage.FIRED)))
+        return not any(self._in(Stage.ARMED)) and not self.is_struggling()
 
     def may_feed(self, now_ms: int) -> bool:
         """Whether the watchdog may be fed: every lease holds, or nothing of it is left."""
         running = all(now_ms < lease.until_ms for lease in self._in(Stage.ARMED))
-        return running and all(map(_is_over, self._in(Stage.FIRED)))
+        return running and not self.is_struggling()
 
     def _may_not_extend(self, lease: LeaseStatus, request: Extend, now_ms: int) -> str:
         if self.leaving:

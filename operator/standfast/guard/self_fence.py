@@ -57,6 +57,10 @@ class SelfFence:
                 return found
         return ""
 
+    def prepare(self) -> None:
+        """A strike is near."""
+        self._service_manager.prepare()
+
     def strike(self, due: Sequence[LeaseStatus]) -> dict[str, Outcome]:
         """Take away what these leases protect.
 
@@ -131,7 +135,7 @@ class SelfFence:
         return tuple(found)
 
     def rest(self) -> None:
-        """Nothing of any ended lease is left: let go of what only a strike needs."""
+        """No strike is near, and nothing of any ended lease is left."""
         self._service_manager.close()
 
     def _objection(self, target: Target) -> str:
@@ -155,11 +159,12 @@ class SelfFence:
             problems.append(f"the kernel does not take addresses away: {error}")
 
     def _kill(self, targets: Sequence[Target], problems: list[str]) -> None:
+        """Tell systemd first: a death that it did not expect is what `Restart=` waits for."""
         groups = [target for target in targets if isinstance(target, CgroupTarget)]
-        problems += filter(None, [self._cgroups.kill(group.path) for group in groups])
         problem = self._service_manager.ask_stop(group.unit for group in groups if group.unit)
         if problem:
             problems.append(problem)
+        problems += filter(None, [self._cgroups.kill(group.path) for group in groups])
 
     def _detach(self, targets: Sequence[Target]) -> None:
         for target in targets:

@@ -1,7 +1,9 @@
 """Tells systemd to stop units, so that `Restart=` does not bring back what was killed.
 
 One D-Bus message without an answer, over systemd's private socket for root, so that no bus daemon
-is needed. Best effort: what systemd does not do, the next look of the guard undoes.
+is needed. A connection that is open beforehand lets systemd know of the stop before it learns of
+the deaths. It is not kept for long: systemd sends news over it that nobody reads here. Nothing
+waits for systemd: what it does not do, the next look of the guard undoes.
 
 Source: D-Bus specification ("Message Format", "Authentication Protocol");
 org.freedesktop.systemd1(5), `StopUnit`.
@@ -13,7 +15,6 @@ import struct
 from collections.abc import Iterable
 
 PRIVATE_SOCKET = "/run/systemd/private"
-_TIMEOUT_S = 0.2
 _HELLO = b"\0AUTH EXTERNAL 30\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
 """As user 0, whose number is sent as the hexadecimal form of its digits."""
 
@@ -33,6 +34,11 @@ class ServiceManager:
         self._path = path
         self._socket: socket.socket | None = None
         self._serial = 0
+
+    def prepare(self) -> None:
+        """Connect, if that is not so yet: a stop may have to be asked for at any moment."""
+        with contextlib.suppress(OSError):
+            self._connected()
 
     def ask_stop(self, units: Iterable[str]) -> str:
         """Ask for a stop of each, and do not wait.
@@ -63,8 +69,8 @@ class ServiceManager:
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-            connection.settimeout(_TIMEOUT_S)
+            kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+            connection = socket.socket(socket.AF_UNIX, kind)
             try:
                 connection.connect(self._path)
                 connection.sendall(_HELLO)

@@ -1,8 +1,8 @@
 """The guard's systemd unit, as text; every setting with its reason.
 
 No setting gives it a mount namespace of its own (`Protect...`, `Private...`): what it unmounts
-must be gone for everybody. Memory and priority are granted by systemd beforehand, so it needs no
-capability for them. `systemctl reload` starts its program anew, within a fraction of a second and
+must be gone for everybody. Its priority is given by systemd beforehand, so it needs no capability
+for that. `systemctl reload` starts its program anew, within a fraction of a second and
 with all it knows: that is how an upgrade is done while the node is active. `systemctl stop` makes
 it ask the agent to hand over, and it leaves when nothing is left to guard.
 """
@@ -17,6 +17,7 @@ CAPABILITIES = {
     "CAP_SYS_ADMIN": "unmounting, and opening files when the machine has run out of them",
     "CAP_KILL": "killing processes of other users, on kernels without cgroup.kill",
     "CAP_DAC_OVERRIDE": "control groups and mount points that belong to other users",
+    "CAP_IPC_LOCK": "memory locked, also where systemd itself may not raise the limit for it",
     "CAP_SYS_RESOURCE": "keeping itself from being killed when memory runs out",
 }
 """What the guard may do as root, and why."""

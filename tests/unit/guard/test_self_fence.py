@@ -90,8 +90,8 @@ def test_addresses_go_first_then_processes_then_mounts(kernel: Kernel, fence: Se
     outcome = fence.strike([due()])["a"]
     assert kernel.done == [
         "take 10.0.0.100",
-        "kill /system.slice/web.service",
         "stop web.service",
+        "kill /system.slice/web.service",
         "detach /proc/1/no such mount",
     ]
     assert (outcome.term, outcome.due_ms, outcome.late_us) == (3, 990, 10_001)
@@ -103,7 +103,7 @@ def test_leases_due_at_once_are_one_deed(kernel: Kernel, fence: SelfFence) -> No
     """No lease waits with its address for another's processes or mounts."""
     assert set(fence.strike([due("a"), due("b")])) == {"a", "b"}
     words = [done.split()[0] for done in kernel.done]
-    assert words == ["take", "take", "kill", "kill", "stop", "stop", "detach", "detach"]
+    assert words == ["take", "take", "stop", "stop", "kill", "kill", "detach", "detach"]
 
 
 def test_a_refusal_does_not_stop_the_rest(kernel: Kernel, fence: SelfFence) -> None:
