@@ -7,9 +7,10 @@ afterwards. A Secret that vanished while members carry certificates of it is nev
 silently: that would cut the operator off from all of them for good.
 """
 
+import asyncio
 import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -69,6 +70,7 @@ class Office:
     authority: Authority
     register: Register
     version: str
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _context: ssl.SSLContext | None = None
     _made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -128,21 +130,32 @@ class Authorities:
         office = self._offices[owner.uid] = _read(owner, namespace, secret, document)
         return office
 
-    async def save(self, office: Office, register: Register) -> None:
-        """Write the register; true on return. A conflict means that we are not alone.
+    async def update(self, office: Office, change: Callable[[Register], Register]) -> None:
+        """Change the register; written on return. One change at a time.
+
+        Args:
+            office: Whose.
+            change: From the register as it stands to the one that is wanted.
 
         Raises:
-            TransientError: It was not written; the office is read anew next time.
+            TransientError: It was not written: we are not alone, or the API server is away. The
+                office is read anew next time.
         """
-        data = {REGISTER_KEY: _encode(msgspec.json.encode(register))}
-        document: Document = {"metadata": {"resourceVersion": office.version}, "data": data}
-        try:
-            after = await self._client.merge(SECRETS, office.namespace, office.secret, document)
-        except TransientError:
-            self.forget(office.owner.uid)
-            raise
-        office.register = register
-        office.version = str(after["metadata"]["resourceVersion"])
+        async with office.lock:
+            register = change(office.register)
+            if register == office.register:
+                return
+            data = {REGISTER_KEY: _encode(msgspec.json.encode(register))}
+            document: Document = {"metadata": {"resourceVersion": office.version}, "data": data}
+            try:
+                after = await self._client.merge(
+                    SECRETS, office.namespace, office.secret, document
+                )
+            except TransientError:
+                self.forget(office.owner.uid)
+                raise
+            office.register = register
+            office.version = str(after["metadata"]["resourceVersion"])
 
     async def _create(self, owner: Owner, namespace: str, secret: str) -> Document:
         authority = Authority.create(owner.uid, datetime.now(UTC))

@@ -16,7 +16,7 @@ from standfast.adapters.kube.client import KubeClient
 from standfast.adapters.kube.paths import SECRETS, Document
 from standfast.adapters.pki import Bootstrap, Bundle, Member, dns_name, facts, parse_bundle
 from standfast.adapters.pki.authority import LONG_LIFE
-from standfast.controller.authorities import Authorities, Entry, Office
+from standfast.controller.authorities import Authorities, Entry, Office, Register
 from standfast.controller.calling import Caller, Door, NotReachedError
 from standfast.core import record
 from standfast.core.ids import ClusterUid, MemberUid
@@ -177,11 +177,11 @@ def _refuse_second(office: Office, name: str, uid: str) -> None:
 
 
 async def _remember(authorities: Authorities, office: Office, name: str, entry: Entry) -> None:
-    register = office.register
-    if register.members.get(name) == entry:
-        return
-    members = {**register.members, name: entry}
-    await authorities.save(office, msgspec.structs.replace(register, members=members))
+    def with_entry(register: Register) -> Register:
+        members = {**register.members, name: entry}
+        return msgspec.structs.replace(register, members=members)
+
+    await authorities.update(office, with_entry)
 
 
 async def renew(caller: Caller, office: Office, door: Door, uid: str) -> None:
@@ -221,7 +221,9 @@ async def sign_config(authorities: Authorities, office: Office, config: Config) 
         payload=base64.b64encode(payload).decode(),
         signature=base64.b64encode(signature).decode(),
     )
-    await authorities.save(office, msgspec.structs.replace(office.register, config=signed))
+    await authorities.update(
+        office, lambda register: msgspec.structs.replace(register, config=signed)
+    )
 
 
 def signed_config(office: Office) -> Config | None:

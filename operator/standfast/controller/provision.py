@@ -285,8 +285,10 @@ class Provider:
         return self._hand_out(site, site.group, number, nodes)
 
     async def _number(self, site: Site, number: int, digest: str) -> None:
-        register = msgspec.structs.replace(site.office.register, group=number, group_digest=digest)
-        await self._authorities.save(site.office, register)
+        await self._authorities.update(
+            site.office,
+            lambda register: msgspec.structs.replace(register, group=number, group_digest=digest),
+        )
 
     def _hand_out(
         self, site: Site, group: Group, number: int, nodes: Mapping[str, Place]
