@@ -23,7 +23,7 @@ from standfast.agent.node import Node
 from standfast.core.group_spec import Spec
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId
 from standfast.core.record import MemberKind
-from standfast.errors import RefusedError, UserError
+from standfast.errors import InvariantError, RefusedError, UserError
 from standfast.member.daemon import Daemon, Timed
 from standfast.member.entrance import Entrance
 from standfast.member.link import Link
@@ -108,7 +108,12 @@ class Agent:
         self._mailbox.start(self._enrol(), "enrol")
         self._mailbox.start(self._serve_api(), "api")
         self._mailbox.start(keep_notifying(), "watchdog")
-        await self._daemon.run()
+        try:
+            await self._daemon.run()
+        except InvariantError:
+            if self._membership is not None:
+                await self._membership.duties.abandon()
+            raise
         notify("STOPPING=1")
 
     def _leave(self) -> None:
@@ -177,6 +182,9 @@ class Agent:
 
     def poke(self) -> None:
         self._mailbox.put(_nothing)
+
+    def fail(self, error: InvariantError) -> None:
+        self._mailbox.fail(error)
 
     def accept_link(self, scope: str, uid: MemberUid, host: str) -> Link | None:
         membership = self.membership(scope)

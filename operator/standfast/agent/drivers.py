@@ -6,6 +6,7 @@ fault of ours in a driver fails that call and is logged whole: a lease must not 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from standfast.ports.events import Alert, EventSink
 from standfast.ports.resource import Change, Presence, ResourceDriver, ResourceEvent, Verdict
 
 Call = ev.Look | ev.Check | ev.Start | ev.Stop | ev.Kill
+KILL_ALL_S = 2.0
 log = logging.getLogger("standfast")
 
 _SEEN = {
@@ -98,6 +100,13 @@ class Drivers:
         """The lease lasts longer: what the kernel holds may live until then."""
         for place in self._places.values():
             place.driver.extend(until_ms)
+
+    async def kill_all(self) -> None:
+        """Take everything away, whatever was under way; best effort, for a process that ends."""
+        kills = (place.driver.kill() for place in self._places.values())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILL_ALL_S):
+                await asyncio.gather(*kills, return_exceptions=True)
 
     async def close(self) -> None:
         """Let go of everything; what runs goes on running."""

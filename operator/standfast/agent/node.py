@@ -447,6 +447,10 @@ class Node:
             known = self._sinces[cell.spec.name] = (cell.since_ms, at)
         return known[1]
 
+    async def abandon(self) -> None:
+        self._deadline.remove()  # nobody adopts what this run leaves behind
+        await self._drivers.kill_all()
+
     async def close(self) -> None:
         await self._drivers.close()
 

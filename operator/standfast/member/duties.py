@@ -95,6 +95,10 @@ class Duties(Protocol):
         """For the status."""
         ...
 
+    async def abandon(self) -> None:
+        """The process cannot trust itself any more: kill everything that runs here, now."""
+        ...
+
     async def close(self) -> None:
         """Let go of everything; what runs goes on running."""
         ...
@@ -139,6 +143,9 @@ class NoDuties:
 
     def report(self) -> Report:
         return Report()
+
+    async def abandon(self) -> None:
+        pass
 
     async def close(self) -> None:
         pass

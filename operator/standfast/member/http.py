@@ -16,7 +16,13 @@ from aiohttp.typedefs import Handler, Middleware
 
 from standfast.adapters import pki
 from standfast.core.ids import ClusterUid
-from standfast.errors import RefusedError, StandfastError, TransientError, UserError
+from standfast.errors import (
+    InvariantError,
+    RefusedError,
+    StandfastError,
+    TransientError,
+    UserError,
+)
 from standfast.member.membership import Membership
 from standfast.member.status import Usage, status_of
 from standfast.wire import api
@@ -51,6 +57,10 @@ class Register(Protocol):
 
     def poke(self) -> None:
         """Something happened outside the mailbox: look at the time again."""
+        ...
+
+    def fail(self, error: InvariantError) -> None:
+        """End the process with this, in its loop."""
         ...
 
 
@@ -267,6 +277,9 @@ def _errors(register: Register) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
+        except InvariantError as error:
+            register.fail(error)
+            raise
         except StandfastError as error:
             reason = type(error).__name__.removesuffix("Error")
             problem = api.Problem(problem=error.problem, remedy=error.remedy, reason=reason)

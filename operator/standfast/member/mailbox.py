@@ -22,6 +22,14 @@ class Mailbox:
         """Let it happen after everything that waits already."""
         self._queue.put_nowait(act)
 
+    def fail(self, error: Exception) -> None:
+        """Let the loop end with this error, after everything that waits already."""
+
+        def end() -> None:
+            raise error
+
+        self.put(end)
+
     async def get(self) -> Act:
         return await self._queue.get()
 

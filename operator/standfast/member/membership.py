@@ -378,14 +378,15 @@ class Membership:
         return min(due)
 
     def tick(self) -> None:
-        """Do what is due; harmless when nothing is."""
+        """Do what is due; harmless when nothing is.
+
+        Votes and duties tick together, so that they ask for one alarm and not for two.
+        """
         now_ms = self.process.clock.now_ms()
-        if self.voter is not None:
-            at_ms = self.voter.next_ms()
-            if at_ms is not None and at_ms <= now_ms:
+        moments = (part.next_ms() for part in (self.voter, self.duties) if part is not None)
+        if any(at_ms is not None and at_ms <= now_ms for at_ms in moments):
+            if self.voter is not None:
                 self.voter.tick()
-        at_ms = self.duties.next_ms()
-        if at_ms is not None and at_ms <= now_ms:
             self.duties.tick()
         if now_ms >= self._certificate_look_ms:
             self._look_at_certificate(now_ms)

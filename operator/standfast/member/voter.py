@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from standfast.core import quorum
+from standfast.core import invariants, quorum
 from standfast.core.events import (
     ClockSuspect,
     Declined,
@@ -33,7 +33,7 @@ from standfast.core.events import (
 from standfast.core.ids import BootId, RunId
 from standfast.core.quorum import Adopted
 from standfast.core.state import Durable, State
-from standfast.errors import TransientError
+from standfast.errors import InvariantError, TransientError
 from standfast.member.chronicle import Chronicle, values
 from standfast.member.links import Links
 from standfast.ports.clock import Clock
@@ -96,6 +96,12 @@ class Voter:
         now_ms = self._tools.clock.now_ms()
         before = self.state
         state, effects = quorum.step(before, event, now_ms)
+        problem = invariants.broken(before, state, effects)
+        if problem is not None:
+            raise InvariantError(
+                f"{problem} (after {type(event).__name__})",
+                remedy="report it with the log of this member; it starts anew and stops first",
+            )
         return effects if self._perform(before, state, effects, now_ms) else ()
 
     def declined(self, event: Event) -> Declined | None:

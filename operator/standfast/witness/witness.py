@@ -18,7 +18,7 @@ from standfast.adapters import pki
 from standfast.adapters.linux.clock import BootClock, boot_id
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId
 from standfast.core.record import MemberKind
-from standfast.errors import RefusedError, UserError
+from standfast.errors import InvariantError, RefusedError, UserError
 from standfast.member import http
 from standfast.member.daemon import Daemon, Timed
 from standfast.member.duties import NoDuties
@@ -220,6 +220,9 @@ class Witness:
 
     def poke(self) -> None:
         self._mailbox.put(_nothing)
+
+    def fail(self, error: InvariantError) -> None:
+        self._mailbox.fail(error)
 
     def accept_link(self, scope: str, uid: MemberUid, host: str) -> Link | None:
         membership = self.membership(scope)

@@ -179,6 +179,13 @@ async def test_a_stall_longer_than_the_lease_ends_it_before_anything_else(house:
     assert "kill" in house.things["vip"].calls
 
 
+async def test_a_process_that_does_not_trust_itself_leaves_nothing_to_adopt(house: House) -> None:
+    await serve(house)
+    await house.membership.duties.abandon()
+    assert house.running == set()
+    assert house.deadline.read() is None
+
+
 async def test_a_restart_within_the_lease_adopts(house: House) -> None:
     await serve(house)
     await house.crash()

@@ -28,6 +28,14 @@ async def test_a_fault_in_a_task_is_raised_in_the_loop() -> None:
         act()
 
 
+async def test_an_error_can_be_put_in_the_loops_way() -> None:
+    mailbox = Mailbox()
+    mailbox.fail(ZeroDivisionError())
+    act = await mailbox.get()
+    with pytest.raises(ZeroDivisionError):
+        act()
+
+
 async def test_a_cancelled_task_is_no_fault() -> None:
     mailbox = Mailbox()
     task = mailbox.start(asyncio.sleep(10), "long")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from standfast.adapters.fakes import FakeClock, MemoryJournal
-from standfast.core import quorum
+from standfast.core import invariants, quorum
 from standfast.core.events import (
     ClockSuspect,
     Effect,
@@ -21,7 +21,7 @@ from standfast.core.events import (
 from standfast.core.ids import BootId, MemberUid, RunId
 from standfast.core.record import Member, MemberKind
 from standfast.core.state import Local
-from standfast.errors import TransientError
+from standfast.errors import InvariantError, TransientError
 from standfast.member.chronicle import Chronicle
 from standfast.member.links import Links, Wiring
 from standfast.member.voter import DISK_AGAIN_MS, Tools, Voter
@@ -169,6 +169,19 @@ async def test_an_emergency_is_carried_out_whatever_the_disk_does(stand: Stand) 
     stand.voter.take(ClockSuspect("it stood still"))
     assert stand.said(EmergencyStop)
     assert stand.voter.state.holding is None
+
+
+async def test_a_broken_invariant_ends_the_process_before_anything_is_done(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    win(stand)
+    monkeypatch.setattr(invariants, "broken", lambda *_: "two at once")
+    before = stand.voter.state
+    stand.effects.clear()
+    with pytest.raises(InvariantError, match="two at once"):
+        stand.voter.tick()
+    assert stand.voter.state is before
+    assert stand.effects == []
 
 
 async def test_a_request_that_is_not_taken_says_why(stand: Stand) -> None:
