@@ -1,0 +1,249 @@
+"""What the agent may touch on this host, by a file that only the host's administrator writes.
+
+The cluster API says what shall run; this file bounds it, so that whoever takes over the API cannot
+start, stop or mount what the file does not name. A declaration that goes beyond it is refused
+whole, with the line to add. `standfast-agent install` writes `DEFAULT_TEXT`; without a file the
+same holds.
+
+Rules. Unit patterns are those of the shell. A pattern never matches what belongs to the system
+itself (`SYSTEM_UNITS`, and everything that is not a service unless the pattern says so): such a
+unit is allowed only by its full name. An unknown key is refused, because a word that was mistyped
+would allow or forbid nothing.
+"""
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path, PurePosixPath
+from typing import assert_never
+
+from standfast.errors import UserError
+from standfast.ports.events import Alert
+from standfast.wire.resources import ResourceSpec, Systemd, Vip
+
+PATH = Path("/etc/standfast/agent.toml")
+
+DEFAULT_TEXT = """\
+# What the Standfast agent may touch on this host. Whoever controls the cluster API cannot go
+# beyond this file. The agent reads it whenever it is told what to run; no restart is needed.
+
+[allow]
+# systemd units, by name or by shell pattern. "*" is every service that is not part of the system
+# itself (ssh, dbus, systemd-*, ...). Better: name what this node protects,
+#   units = ["web.service", "postgresql@15-main.service"]
+units = ["*"]
+
+# Addresses that it may take, as addresses or networks.
+#   addresses = ["10.10.1.100", "fd00:10::/64"]
+addresses = ["0.0.0.0/0", "::/0"]
+
+# Directories at or below which it may mount file systems or run scripts. None is allowed unless it
+# is named.
+#   directories = ["/srv/data"]
+directories = []
+
+# The guard feeds a hardware watchdog while this node may run its resources.
+# [watchdog]
+# device = "/dev/watchdog"
+# timeout_s = 10
+"""
+
+SYSTEM_UNITS = (
+    *("NetworkManager*", "apparmor*", "apt-daily*", "auditd*", "cloud-config*", "cloud-final*"),
+    *("cloud-init*", "console-getty*", "container-getty*", "cron.service", "crond.service"),
+    *("dbus*", "debug-shell*", "display-manager*", "dracut-*", "emergency*", "firewalld*"),
+    *("fstrim*", "getty@*", "ifup@*", "init.*", "initrd-*", "iscsi*", "kexec*", "kmod*"),
+    *("ldconfig*", "lvm2-*", "modprobe@*", "multipathd*", "networking*", "nftables*"),
+    *("open-vm-tools*", "plymouth*", "polkit*", "qemu-guest-agent*", "quotaon*", "rc-local*"),
+    *("rescue*", "rsyslog*", "serial-getty*", "ssh.*", "ssh@*", "sshd*", "standfast-*", "sudo*"),
+    *("systemd-*", "udev*", "ufw*", "user-runtime-dir@*", "user@*", "vgauth*", "vmtoolsd*"),
+    *("wpa_supplicant*",),
+)
+"""What no pattern of the file matches: losing it would lose the host."""
+
+_SECTIONS = frozenset({"allow", "watchdog"})
+_KEYS = ("units", "addresses", "directories")
+_WILD = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the file says.
+
+    Args:
+        path: The file, for sentences.
+        units: Names and patterns.
+        addresses: Networks.
+        directories: Absolute, each with all below it.
+    """
+
+    path: Path
+    units: tuple[str, ...]
+    addresses: tuple[IPv4Network | IPv6Network, ...]
+    directories: tuple[PurePosixPath, ...]
+
+    def check(self, resources: Sequence[ResourceSpec]) -> None:
+        """Let a declaration pass, or refuse it whole.
+
+        Raises:
+            UserError: Some of it goes beyond the file; names all of it, and what to add.
+        """
+        problems: list[str] = []
+        lines: list[str] = []
+        for resource in resources:
+            match resource:
+                case Systemd(unit=unit):
+                    problem, line = self._unit(unit)
+                case Vip(address=address):
+                    problem, line = self._address(address)
+                case _:
+                    assert_never(resource)
+            if problem:
+                problems.append(f"resource {resource.name} {problem}")
+                lines.append(line)
+        if problems:
+            raise UserError(
+                f"{'; '.join(problems)}: {self.path} on this node does not allow it, so nothing "
+                f"of this declaration is taken",
+                remedy=f"add to {self.path} on this node, under [allow]: "
+                f"{'; '.join(dict.fromkeys(lines))}",
+            )
+
+    def allows_unit(self, unit: str) -> bool:
+        return any(_matches(entry, unit) for entry in self.units)
+
+    def allows_address(self, address: str) -> bool:
+        """Whether an address may be taken; with or without its prefix length."""
+        try:
+            ip = ipaddress.ip_interface(address).ip
+        except ValueError:
+            return True  # it is refused as an address, with a better sentence
+        return any(ip in network for network in self.addresses)
+
+    def allows_directory(self, directory: str) -> bool:
+        """Whether it may be mounted at or run from; symbolic links are not followed."""
+        wanted = PurePosixPath(directory)
+        if not wanted.is_absolute() or os.path.normpath(directory) != directory:
+            return False
+        return any(wanted.is_relative_to(entry) for entry in self.directories)
+
+    def concerns(self) -> list[Alert]:
+        """What a person should know of the file."""
+        if "*" not in self.units:
+            return []
+        return [
+            Alert(
+                "AllowsEveryUnit",
+                f'{self.path} allows every service of this node (units = ["*"]), so whoever '
+                "controls the cluster API can start and stop all of them",
+                f'name what this node protects in {self.path}, as units = ["web.service"]',
+            )
+        ]
+
+    def _unit(self, unit: str) -> tuple[str, str]:
+        if self.allows_unit(unit):
+            return "", ""
+        is_systems = any(fnmatchcase(unit, pattern) for pattern in SYSTEM_UNITS)
+        why = " (part of the system itself, which only its full name allows)" if is_systems else ""
+        return f"is the unit {unit}{why}", f'units = ["{unit}"]'
+
+    def _address(self, address: str) -> tuple[str, str]:
+        if self.allows_address(address):
+            return "", ""
+        ip = ipaddress.ip_interface(address).ip
+        return f"takes the address {ip}", f'addresses = ["{ip}"]'
+
+
+def load(path: Path = PATH) -> Allowed:
+    """What the file allows; the default when there is none.
+
+    Raises:
+        UserError: It does not read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = DEFAULT_TEXT
+    except (OSError, UnicodeError) as error:
+        raise _unreadable(path, str(error)) from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path = PATH) -> Allowed:
+    """What a file with this text allows; raises UserError when it does not read."""
+    try:
+        sections = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(path, str(error)) from error
+    _only(path, "the file", sections, _SECTIONS)
+    allow = sections.get("allow", {})
+    if not isinstance(allow, dict):
+        raise _unreadable(path, "allow is not a section: write [allow]")
+    _only(path, "[allow]", allow, _KEYS)
+    units, addresses, directories = (_texts(path, allow, key) for key in _KEYS)
+    return Allowed(
+        path=path,
+        units=units,
+        addresses=tuple(_network(path, entry) for entry in addresses),
+        directories=tuple(_directory(path, entry) for entry in directories),
+    )
+
+
+def write_default(path: Path = PATH) -> bool:
+    """Write the default file unless there is one; says whether it did."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(DEFAULT_TEXT)
+    return True
+
+
+def _matches(entry: str, unit: str) -> bool:
+    if not _WILD.intersection(entry):
+        return entry == unit
+    if any(fnmatchcase(unit, pattern) for pattern in SYSTEM_UNITS):
+        return False
+    kind = unit.rpartition(".")[2]
+    return fnmatchcase(unit, entry) and (kind == "service" or entry.endswith(f".{kind}"))
+
+
+def _only(path: Path, where: str, found: dict[str, object], known: Collection[str]) -> None:
+    unknown = sorted(set(found) - set(known))
+    if unknown:
+        names = ", ".join(sorted(known))
+        raise _unreadable(path, f"{where} has {unknown[0]!r}, and takes {names}")
+
+
+def _texts(path: Path, section: dict[str, object], key: str) -> tuple[str, ...]:
+    """What is missing allows nothing."""
+    rows = section.get(key, [])
+    if not isinstance(rows, list) or not all(isinstance(row, str) and row for row in rows):
+        raise _unreadable(path, f'{key} is not a list of texts, as {key} = ["..."]')
+    return tuple(rows)
+
+
+def _network(path: Path, entry: str) -> IPv4Network | IPv6Network:
+    try:
+        return ipaddress.ip_network(entry, strict=False)
+    except ValueError as error:
+        raise _unreadable(path, f"addresses has {entry!r}: {error}") from error
+
+
+def _directory(path: Path, entry: str) -> PurePosixPath:
+    if not entry.startswith("/") or os.path.normpath(entry) != entry or entry == "/":
+        raise _unreadable(path, f"directories has {entry!r}, which is no plain absolute path")
+    return PurePosixPath(entry)
+
+
+def _unreadable(path: Path, why: str) -> UserError:
+    return UserError(
+        f"{path} does not say what the agent may touch: {why}",
+        remedy=f"correct {path} on this node, or remove it and run `standfast-agent install`",
+    )

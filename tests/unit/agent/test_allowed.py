@@ -1,0 +1,178 @@
+"""The host's file bounds the cluster API: what passes, what is refused, and with which words."""
+
+from pathlib import Path
+
+import pytest
+
+from standfast.agent.allowed import DEFAULT_TEXT, Allowed, load, parse, write_default
+from standfast.errors import UserError
+from standfast.guard.settings import watchdog_of
+from standfast.wire.resources import Systemd, Vip
+
+PATH = Path("/etc/standfast/agent.toml")
+WEB = Systemd(name="web", unit="web.service")
+VIP = Vip(name="vip", address="10.10.1.100/24")
+
+
+def allowed(units: str = "[]", addresses: str = "[]", directories: str = "[]") -> Allowed:
+    text = f"[allow]\nunits = {units}\naddresses = {addresses}\ndirectories = {directories}\n"
+    return parse(text, PATH)
+
+
+def test_the_default_allows_what_people_protect() -> None:
+    default = parse(DEFAULT_TEXT)
+    default.check([WEB, VIP, Systemd(name="pg", unit="postgresql@15-main.service")])
+    default.check([Vip(name="six", address="fd00::100/64")])
+    assert default.allows_unit("container-shop.service")  # podman
+    assert default.allows_unit("user-api.service")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("ssh.service", "sshd.service", "systemd-journald.service", "dbus.service"),
+        *("standfast-agent.service", "standfast-guard.service", "debug-shell.service"),
+        *(
+            "emergency.service",
+            "modprobe@evil.service",
+            "user@0.service",
+            "user-runtime-dir@0.service",
+        ),
+        *("reboot.target", "poweroff.target", "init.scope", "system.slice", "-.mount"),
+        *("web.socket", "backup.timer", "noext"),
+    ],
+)
+def test_the_default_does_not_give_the_host_away(unit: str) -> None:
+    assert not parse(DEFAULT_TEXT).allows_unit(unit)
+
+
+def test_the_default_is_open_and_says_so() -> None:
+    (alert,) = parse(DEFAULT_TEXT, PATH).concerns()
+    assert alert.reason == "AllowsEveryUnit"
+    assert str(PATH) in alert.remedy
+    assert allowed('["web.service", "app-*.service"]').concerns() == []
+
+
+def test_a_name_allows_itself_and_nothing_else() -> None:
+    found = allowed('["web.service"]')
+    assert found.allows_unit("web.service")
+    assert not found.allows_unit("web2.service")
+    assert not found.allows_unit("Web.service")
+
+
+def test_a_pattern_of_another_kind_says_so_itself() -> None:
+    found = allowed('["app-*", "backup-*.timer"]')
+    assert found.allows_unit("app-one.service")
+    assert not found.allows_unit("app-one.target")
+    assert found.allows_unit("backup-daily.timer")
+    assert not found.allows_unit("backup-daily.service")
+
+
+def test_a_unit_of_the_system_is_allowed_by_its_name_alone() -> None:
+    assert not allowed('["ssh*", "*"]').allows_unit("ssh.service")
+    assert allowed('["ssh.service"]').allows_unit("ssh.service")
+
+
+def test_addresses_are_bounded_by_networks() -> None:
+    found = allowed(addresses='["10.10.1.96/28", "fd00:10::/64"]')
+    assert found.allows_address("10.10.1.100/24")
+    assert found.allows_address("fd00:10::5/64")
+    assert not found.allows_address("10.10.1.1/24")
+    assert not found.allows_address("fd00:11::5/64")
+
+
+def test_directories_are_bounded_by_what_is_above_them() -> None:
+    found = allowed(directories='["/srv/data"]')
+    assert found.allows_directory("/srv/data")
+    assert found.allows_directory("/srv/data/pg")
+    assert not found.allows_directory("/srv/data2")
+    assert not found.allows_directory("/srv")
+    assert not found.allows_directory("/srv/data/../../etc")
+    assert not found.allows_directory("srv/data")
+    assert not parse(DEFAULT_TEXT).allows_directory("/srv/data")
+
+
+def test_what_goes_beyond_the_file_is_refused_whole_with_the_line_to_add() -> None:
+    found = allowed('["web.service"]', '["10.10.2.0/24"]')
+    with pytest.raises(UserError) as refused:
+        found.check([WEB, VIP, Systemd(name="other", unit="other.service")])
+    assert refused.value.problem == (
+        "resource vip takes the address 10.10.1.100; resource other is the unit other.service: "
+        "/etc/standfast/agent.toml on this node does not allow it, so nothing of this declaration "
+        "is taken"
+    )
+    assert refused.value.remedy == (
+        "add to /etc/standfast/agent.toml on this node, under [allow]: "
+        'addresses = ["10.10.1.100"]; units = ["other.service"]'
+    )
+
+
+def test_a_unit_of_the_system_is_refused_with_its_reason() -> None:
+    with pytest.raises(UserError, match=r"ssh\.service \(part of the system itself"):
+        parse(DEFAULT_TEXT).check([Systemd(name="x", unit="ssh.service")])
+
+
+def test_what_is_no_address_is_refused_elsewhere() -> None:
+    allowed(addresses="[]").check([Vip(name="vip", address="nonsense")])
+
+
+def test_what_is_not_named_is_not_allowed() -> None:
+    found = parse("", PATH)
+    assert not found.allows_unit("web.service")
+    assert not found.allows_address("10.10.1.100/24")
+    assert not found.allows_directory("/srv/data")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[allow", "Expected"),
+        ("allow = 3", "allow is not a section"),
+        ("[alow]", "the file has 'alow', and takes allow, watchdog"),
+        ("[allow]\nunit = []", "has 'unit', and takes addresses, directories, units"),
+        ('[allow]\nunits = "web.service"', "units is not a list of texts"),
+        ("[allow]\nunits = [3]", "units is not a list of texts"),
+        ('[allow]\naddresses = ["10.10.1.300"]', "addresses has '10.10.1.300'"),
+        ('[allow]\ndirectories = ["data"]', "directories has 'data'"),
+        ('[allow]\ndirectories = ["/"]', "directories has '/'"),
+        ('[allow]\ndirectories = ["/srv/../etc"]', "no plain absolute path"),
+    ],
+)
+def test_a_file_that_does_not_read_allows_nothing(text: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence) as refused:
+        parse(text, PATH)
+    assert str(PATH) in refused.value.problem
+    assert refused.value.remedy
+
+
+def test_without_a_file_the_default_holds(tmp_path: Path) -> None:
+    path = tmp_path / "etc" / "agent.toml"
+    assert load(path) == parse(DEFAULT_TEXT, path)
+    assert write_default(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load(path) == parse(DEFAULT_TEXT, path)
+
+
+def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text("[allow]\n")
+    assert not write_default(path)
+    assert path.read_text() == "[allow]\n"
+    assert load(path).units == ()
+
+
+def test_a_file_that_cannot_be_read_allows_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.mkdir()
+    with pytest.raises(UserError, match="does not say what the agent may touch"):
+        load(path)
+
+
+def test_the_guard_reads_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    write_default(path)
+    assert watchdog_of(path) == (None, ())
+    path.write_text(DEFAULT_TEXT.replace("# [watch", "[watch").replace("# device", "device"))
+    load(path)
+    found, troubles = watchdog_of(path)
+    assert (found is not None, troubles) == (True, ())
