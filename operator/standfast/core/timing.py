@@ -15,16 +15,23 @@ DRIFT_PPM_DEFAULT = 10_000
 """One per cent: far above any clock that a time daemon disciplines."""
 
 
+READ_MS = 1
+"""What is lost by reading clocks in whole milliseconds."""
+
+
 def needed_guard_ms(ttl_ms: int, drift_ppm: int, tick_ms: int, stop_budget_ms: int) -> int:
     """How early a holder must begin to stop so that no voter is free before it has stopped.
 
     The voter's clock may run fast and the holder's slow, each by `drift_ppm`; the holder looks at
     its clock every `tick_ms` and needs `stop_budget_ms` for the emergency stop, both on its clock.
+    Clocks are read in whole milliseconds: a voter that received a request at 7.9 counts from 7 and
+    may be free almost one millisecond early.
 
     Returns:
         Milliseconds, rounded up.
     """
-    return -(-2 * ttl_ms * drift_ppm // 1_000_000) + tick_ms + stop_budget_ms
+    drift_ms = -(-2 * ttl_ms * drift_ppm // 1_000_000)
+    return drift_ms + tick_ms + stop_budget_ms + READ_MS
 
 
 @dataclass(frozen=True, slots=True)

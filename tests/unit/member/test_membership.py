@@ -126,7 +126,7 @@ async def test_configs_that_cannot_be_are_refused(reopen: Open) -> None:
         (replace(good, cluster="c2"), "the config is of cluster c2"),
         (replace(good, members=(stranger,)), "does not name it"),
         (replace(good, members=(replace(me, kind=MemberKind.DATA),)), "calls it a data member"),
-        (replace(good, timing=timing), "set guardMs to 630"),
+        (replace(good, timing=timing), "set guardMs to 631"),
     ):
         with pytest.raises(UserError, match=said):
             membership.take_config(enroller.signed(config))
