@@ -244,3 +244,22 @@ async def test_a_unit_that_does_not_exist_moves_nothing(pair: Pair) -> None:
     assert probe.summary.longest_s < 0.1
     assert (after.role, after.term) == ("Active", before.term)
     assert [r.since for r in after.resources] == [r.since for r in before.resources]
+
+
+async def test_the_agent_is_punctual(pair: Pair) -> None:
+    """F09, F10: real-time priority and locked memory.
+
+    That it is spared when memory runs out is in its unit; not every kernel lets a VM of the lab.
+    """
+    await pair.settled()
+    for vm in pair.lab.vms():
+        pid = cost(vm)[0]
+        assert "SCHED_FIFO" in vm.exec(["chrt", "-p", pid])
+        status = vm.exec(["cat", f"/proc/{pid}/status"])
+        locked_kb = next(int(row.split()[1]) for row in status.splitlines() if "VmLck" in row)
+        assert locked_kb > 10_000
+        said = vm.logs("standfast-agent")
+        missed = [line for line in said.splitlines() if "NotHad" in line]
+        assert all("oom_score_adj" in line for line in missed)
+        assert "Traceback" not in said
+        assert '"level": "error"' not in said
