@@ -13,6 +13,7 @@ from standfast.cli import text
 from standfast.cli.enroll import enroll
 from standfast.cli.explain import explain
 from standfast.cli.history import history
+from standfast.cli.simulate import simulate
 from standfast.cli.status import status
 from standfast.cli.switchover import switchover
 from standfast.errors import StandfastError
@@ -33,7 +34,7 @@ def commands() -> None:
     """
 
 
-for _command in (status, explain, switchover, history, enroll):
+for _command in (status, explain, switchover, history, simulate, enroll):
     commands.add_command(_command)
 
 

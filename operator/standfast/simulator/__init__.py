@@ -7,10 +7,14 @@ that checks it on a real kernel in `tests/simulation/README.md`. The checkers wa
 what was acknowledged, never what a member believes.
 
 Used by `tests/simulation`, `make simulate` and `kubectl standfast simulate`. Imports the core and
-the standard library, nothing else.
+the standard library, and `override` of typing-extensions, nothing else.
 
 Reading order: `plan` (what a run is made of), `draw` (a plan from a seed), `clock`, `network`,
 `machine` (kernel and guard), `service` (what runs), `database` (acknowledged writes), `process`
 (a member), `overseer` (operators and people), `faults`, `world` (the loop), `checkers`, `story`
 (how a failure is told), `shrink`.
+
+Directed runs, of a person's own cluster: `scenario` (what is given), `directed` (the run), `drivers`
+and `resources` (the declared group), `seen` and `steward` (the operator with the declared policy),
+`declared` (the faults a person can name), `client` (what clients see), `aftermath` (what is said).
 """

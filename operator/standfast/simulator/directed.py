@@ -202,8 +202,9 @@ class Performance:
             for _ in range(LOOKS):
                 before = timeline.events
                 timeline.run_until(timeline.now_us + 1000)
-                client.ask(changed=timeline.events != before)
-                if recorder is not None:
+                changed = timeline.events != before
+                client.ask(changed=changed)
+                if recorder is not None and changed:
                     self._tell_clients(client.served_by)
                     recorder.look(self._at_ms(), client.served_by)
 

@@ -8,7 +8,14 @@ from standfast.cli.main import commands, run
 
 
 def test_the_commands_are_those_people_know() -> None:
-    assert set(commands.commands) == {"status", "explain", "switchover", "history", "enroll"}
+    assert set(commands.commands) == {
+        "status",
+        "explain",
+        "switchover",
+        "history",
+        "simulate",
+        "enroll",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(commands.commands))
@@ -16,7 +23,7 @@ def test_every_command_says_what_it_does(name: str, capsys: pytest.CaptureFixtur
     assert run([name, "--help"]) == 0
     shown = capsys.readouterr().out
     assert f"Usage: kubectl standfast {name}" in shown
-    assert "--kubeconfig" in shown
+    assert ("--kubeconfig" in shown) is (name != "simulate")
 
 
 @pytest.mark.parametrize("arguments", [["fly"], ["explain"], ["status", "-o", "xml"]])
