@@ -45,7 +45,7 @@ from standfast.core.events import (
     Stopped,
 )
 from standfast.core.group_spec import Spec
-from standfast.core.group_state import Cell, Group, Phase
+from standfast.core.group_state import Cell, Group, Phase, Want
 from standfast.core.ids import FIRST, MemberUid
 from standfast.core.quorum import Adopted
 from standfast.core.record import DataMode, Proof, Record, Suspect
@@ -289,6 +289,8 @@ class Node:
         if request.request_id == self._release_id:
             return Accepted(accepted=True)
         successor = None if request.successor is None else MemberUid(request.successor)
+        if successor is not None and successor in self._record.config.data_nodes():
+            self._refuse_unready(voter, successor)
         declined = voter.declined(ReleaseRequested(successor))
         if declined is not None:
             raise RefusedError(declined.problem, remedy=declined.remedy)
@@ -297,6 +299,19 @@ class Node:
         self._chronicle.note("ReleaseRequested", "A planned switchover begins", fields)
         return Accepted(accepted=True)
 
+    def _refuse_unready(self, voter: Voter, successor: MemberUid) -> None:
+        """Do not stop a service for a node that would not take it over."""
+        assert self._links is not None, "begun"
+        if successor == voter.state.me or successor in self._links.eligible():
+            return
+        member = self._record.config.member(successor)
+        name = successor if member is None else member.name
+        raise RefusedError(
+            f"{name} would not take over: it is not reachable from here, or says that it does not "
+            "stand",
+            remedy=f"see what is in its way (standfast-agent status on {name})",
+        )
+
     def cancel_release(self, request_id: str) -> Accepted:
         voter = self._voter_of("cancel")
         lease = voter.state.holding
@@ -304,7 +319,10 @@ class Node:
             return Accepted(accepted=False)
         self._release_id = ""
         voter.take(ReleaseCancelled())
-        self._take(ev.Resumed())
+        if self._group.want is Want.RELEASE:
+            self._take(ev.Resumed())
+        else:  # everything was stopped already, and the quorum has not heard of it yet
+            self._take(ev.Permitted(lease.term, lease.lease_until_ms, self._record.suspects))
         self._chronicle.note("ReleaseCancelled", "The planned switchover is called off")
         return Accepted(accepted=True)
 

@@ -5,7 +5,7 @@ losing the lease, adoption, release, eligibility.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from standfast.adapters.linux.deadline import DeadlineFile
 from standfast.agent.node import Node
 from standfast.core.events import ClockSuspect
 from standfast.core.group_spec import Spec
-from standfast.core.record import MemberKind
+from standfast.core.ids import MemberUid
+from standfast.core.record import Member, MemberKind
 from standfast.errors import RefusedError, TransientError, UserError
 from standfast.member.membership import Membership
 from standfast.member.status import Usage, status_of
@@ -255,6 +256,31 @@ async def test_a_release_can_be_called_off(house: House) -> None:
     assert house.running == {"web", "vip"}
     assert (house.status().role, house.status().term) == ("Active", 1)
     assert not house.membership.duties.cancel_release("r1").accepted
+
+
+async def test_a_release_can_be_called_off_in_the_very_last_moment(house: House) -> None:
+    """Everything is stopped, and the quorum has not heard of it yet."""
+    await serve(house)
+    membership = house.membership
+    membership.duties.release(api.ReleaseRequest(request_id="r1"))
+    mailbox = membership.process.mailbox
+    while house.running:
+        (await mailbox.get())()
+    assert membership.duties.cancel_release("r1").accepted
+    await house.live(2000)
+    assert house.running == {"web", "vip"}
+    assert (house.status().role, house.status().term) == ("Active", 1)
+
+
+async def test_a_release_to_a_node_that_would_not_take_over_is_refused(house: House) -> None:
+    house.enroller.certify(house.membership)
+    config = alone(house.membership)
+    other = Member(MemberUid("b"), "vm-b", MemberKind.DATA)
+    house.membership.take_config(
+        house.enroller.signed(replace(config, members=(*config.members, other)))
+    )
+    with pytest.raises(RefusedError, match="vm-b would not take over"):
+        house.membership.duties.release(api.ReleaseRequest(successor="b", request_id="r"))
 
 
 async def test_what_is_asked_too_early_is_refused(house: House) -> None:
