@@ -14,7 +14,8 @@ Reading order: `plan` (what a run is made of), `draw` (a plan from a seed), `clo
 (a member), `overseer` (operators and people), `faults`, `world` (the loop), `checkers`, `story`
 (how a failure is told), `shrink`.
 
-Directed runs, of a person's own cluster: `scenario` (what is given), `directed` (the run), `drivers`
-and `resources` (the declared group), `seen` and `steward` (the operator with the declared policy),
-`declared` (the faults a person can name), `client` (what clients see), `aftermath` (what is said).
+Directed runs, of a person's own cluster: `scenario` (what is given), `directed` (the run),
+`drivers` and `resources` (the declared group), `seen` and `steward` (the operator with the
+declared policy), `declared` (the faults a person can name), `client` (what clients see),
+`aftermath` (what is said of it).
 """
