@@ -201,7 +201,7 @@ async def test_the_agents_death_changes_nothing_and_the_next_one_takes_over(
         await second.plan("vip", [VIP])  # what it adopts first; the other is not forgotten
         (lease,) = (await second.status()).leases
         assert set(lease.targets) == {VIP, MountTarget(str(guarded.data))}
-        await second.plan("vip", ())
+        await second.plan("vip", ())  # said before the question that follows
         (lease,) = (await second.status()).leases
         assert lease.targets == (MountTarget(str(guarded.data)),)
 

@@ -70,8 +70,9 @@ class Guard(Protocol):
         """Let the guard take `targets` away when the lease ends; true on return.
 
         Args:
-            resource: Whose they are; with other targets again replaces them, with none drops them.
-            targets: Everything of the resource that may not outlive the lease.
+            resource: Whose they are; other targets replace them, none drops them.
+            targets: Everything of the resource that may not outlive the lease. With none it
+                returns at once and raises nothing: the guard hears of it when it answers.
 
         Raises:
             TransientError: The guard does not answer, or is not armed; do not start it.

@@ -6,10 +6,12 @@ taken does not start. A resource that runs without the lease (a standby role) is
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from standfast.errors import StandfastError
 from standfast.ports.events import Alert
-from standfast.ports.guard import Guard, Target
+from standfast.ports.guard import Target
 from standfast.ports.resource import Health, Report, ResourceDriver, ResourceState
+
+Plan = Callable[[str, Sequence[Target]], Awaitable[None]]
+"""`Guard.plan`."""
 
 Targets = Callable[[], Awaitable[Sequence[Target]]]
 """What of the resource may not outlive the lease; asked at every start."""
@@ -18,9 +20,9 @@ Targets = Callable[[], Awaitable[Sequence[Target]]]
 class GuardedDriver:
     """The `ResourceDriver` of one resource, guarded."""
 
-    def __init__(self, driver: ResourceDriver, guard: Guard, targets: Targets) -> None:
+    def __init__(self, driver: ResourceDriver, plan: Plan, targets: Targets) -> None:
         self._driver = driver
-        self._guard = guard
+        self._plan = plan
         self._targets = targets
 
     @property
@@ -32,16 +34,16 @@ class GuardedDriver:
 
     async def start(self, lease_until_ms: int | None) -> None:
         if lease_until_ms is not None:
-            await self._guard.plan(self.name, await self._targets())
+            await self._plan(self.name, await self._targets())
         await self._driver.start(lease_until_ms)
 
     async def stop(self, budget_ms: int) -> None:
         await self._driver.stop(budget_ms)
-        await self._drop()
+        await self._plan(self.name, ())
 
     async def kill(self) -> None:
         await self._driver.kill()
-        await self._drop()
+        await self._plan(self.name, ())
 
     def extend(self, lease_until_ms: int) -> None:
         self._driver.extend(lease_until_ms)
@@ -60,10 +62,3 @@ class GuardedDriver:
 
     async def close(self) -> None:
         await self._driver.close()
-
-    async def _drop(self) -> None:
-        """It is stopped: the guard has nothing to do with it any more. It need not answer."""
-        try:
-            await self._guard.plan(self.name, ())
-        except StandfastError:
-            return  # the plan is said anew when the guard is back

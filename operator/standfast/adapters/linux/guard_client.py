@@ -47,6 +47,7 @@ class _Wanted:
     their_term: int = 0
     until_ms: int = 0
     is_armed: bool = False
+    struck_term: int = -1
     disarmed_term: int = 0
     inherited: tuple[Target, ...] = ()
     planned: dict[str, tuple[Target, ...]] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class GuardClient:
         self._socket: socket.socket | None = None
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._unanswered: dict[int, float] = {}
+        self._connected = asyncio.Event()
         self._ended = asyncio.Event()
         self._report: Callable[[GuardEvent], None] = _nobody
         self._is_back = False
@@ -91,6 +93,7 @@ class GuardClient:
         if term <= wanted.disarmed_term:
             return
         wanted.term, wanted.until_ms, wanted.is_armed = term, until_ms, True
+        wanted.struck_term = -1
         if self._socket is not None:
             self._send_extension()
 
@@ -100,10 +103,13 @@ class GuardClient:
         wanted.inherited = tuple(
             target for target in wanted.inherited if target not in {*before, *targets}
         )
-        if targets:
-            wanted.planned[resource] = tuple(targets)
+        if not targets:  # a stop does not wait for the guard
+            if self._socket is not None:
+                self._send(next(self._numbers), Plan(self._lease, wanted.targets()))
+            return
+        wanted.planned[resource] = tuple(targets)
         problem = _problem(await self._ask(Plan(self._lease, wanted.targets())))
-        if targets and not await self._is_armed():
+        if not await self._is_armed():
             raise TransientError(
                 f"the guard is not armed, so {resource} may not start", remedy=_REMEDY
             )
@@ -115,9 +121,11 @@ class GuardClient:
             )
 
     def strike(self, term: int) -> None:
-        self._wanted.is_armed = False
+        wanted = self._wanted
+        wanted.is_armed = False
+        wanted.struck_term = max(term, wanted.term, wanted.their_term)
         if self._socket is not None:
-            self._send(next(self._numbers), Strike(self._lease, term))
+            self._send(next(self._numbers), Strike(self._lease, wanted.struck_term))
 
     async def disarm(self, term: int) -> None:
         wanted = self._wanted
@@ -171,6 +179,7 @@ class GuardClient:
         try:
             connection.connect(self._path)
             self._socket = connection
+            self._connected.set()
             loop.add_reader(connection, self._hear)
             await self._introduce()
             self._is_back = True
@@ -179,6 +188,7 @@ class GuardClient:
         finally:
             loop.remove_reader(connection)
             self._socket = None
+            self._connected.clear()
             connection.close()
             self._unanswered.clear()
             for future in self._waiting.values():
@@ -195,6 +205,8 @@ class GuardClient:
                 wanted.inherited, wanted.their_term = theirs.targets, theirs.term
             if wanted.disarmed_term >= max(theirs.term, 1):
                 await self._ask(Disarm(self._lease, wanted.disarmed_term))
+            elif wanted.struck_term >= 0:
+                self.strike(max(wanted.struck_term, theirs.term))
             elif theirs.stage is Stage.FIRED:
                 self._fired(f"the lease of term {theirs.term} ended while nobody listened")
         self._has_inherited = True
@@ -277,14 +289,13 @@ class GuardClient:
             self._socket.send(protocol.encode(number, request))
 
     async def _ask(self, request: Request) -> Answer:
-        if self._socket is None:
-            raise _gone()
         number = next(self._numbers)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
-        self._send(number, request)
         try:
             async with asyncio.timeout(ANSWER_S):
+                await self._connected.wait()
+                self._waiting[number] = future
+                self._send(number, request)
                 return await future
         except TimeoutError as error:
             raise _gone() from error

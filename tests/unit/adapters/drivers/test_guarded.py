@@ -17,7 +17,7 @@ class Bed:
     def __init__(self) -> None:
         self.guard = FakeGuard()
         self.inner = FakeDriver("data", FakeClock())
-        self.driver = GuardedDriver(self.inner, self.guard, self.targets)
+        self.driver = GuardedDriver(self.inner, self.guard.plan, self.targets)
 
     async def targets(self) -> Sequence[Target]:
         assert "start" not in self.inner.calls, "asked before it starts"
