@@ -54,6 +54,15 @@ def why_nobody(stage: "DirectedWorld") -> Why:
     return Why(decision.reason, message, decision.remedy)
 
 
+def why_not_begun(stage: "DirectedWorld") -> Why:
+    """Why the cluster did not even come into service before the first fault."""
+    seen = picture(stage)
+    why = Why(Reason.NOT_CONVERGED, explain.protected(stage.case.want, seen).message)
+    if seen.active is None:
+        why = why_nobody(stage)
+    return replace(why, message=f"the cluster never came into full service: {why.message}")
+
+
 def _causes(stage: "DirectedWorld", nodes: list[MemberSeen | None]) -> list[str]:
     want = stage.case.want
     return [why for m in nodes if m is not None and (why := not_ready(want, m)) is not None]

@@ -20,6 +20,7 @@ class Client:
     __slots__ = (
         "_has_address",
         "_two_answer",
+        "away_for_ms",
         "both_ms",
         "outage_ms",
         "served_by",
@@ -31,6 +32,7 @@ class Client:
         self.stage = stage
         self.served_by: str | None = None
         self.served_for_ms = 0
+        self.away_for_ms = 0
         self.outage_ms = 0
         self.both_ms = 0
         self._two_answer = False
@@ -42,9 +44,11 @@ class Client:
             self._look()
         if self.served_by is None:
             self.outage_ms += 1
+            self.away_for_ms += 1
             self.served_for_ms = 0
         else:
             self.served_for_ms += 1
+            self.away_for_ms = 0
         self.both_ms += self._two_answer
 
     def _look(self) -> None:

@@ -12,20 +12,20 @@ from dataclasses import replace
 from typing_extensions import override
 
 from standfast.core.record import DataMode, MemberKind
-from standfast.simulator.aftermath import protection, why_nobody
+from standfast.simulator.aftermath import protection, why_nobody, why_not_begun
 from standfast.simulator.checkers import Violation, ViolationError
 from standfast.simulator.client import Client, Recorder, serves
 from standfast.simulator.declared import DeclaredFaults
 from standfast.simulator.machine import Machine
 from standfast.simulator.plan import Habits, MachinePlan, Plan, dice
 from standfast.simulator.resources import Resources
-from standfast.simulator.scenario import Case, DeclaredFault, Run, Span
+from standfast.simulator.scenario import Case, DeclaredFault, Run, Span, Why
 from standfast.simulator.steward import Steward
 from standfast.simulator.timeline import Due
 from standfast.simulator.world import World
 
-WRITE_EVERY_MS = 100
-"""How often a client of a replicated database writes."""
+WRITE_EVERY_MS = 83
+"""How often a client of a replicated database writes: never in step with what looks at it."""
 
 LOOKS = 20
 """Milliseconds between two thoughts about whether a run is over."""
@@ -224,8 +224,6 @@ class Performance:
             return False
         ttl_ms = world.plan.timing.ttl_ms
         waited_ms = (now_us - last_us) // 1000
-        if self._client.served_by is None:
-            waited_ms = (now_us - max(last_us, self._faults.hoped_until_us)) // 1000
         if self._client.served_by is not None:
             settled_ms = ttl_ms * 3 // 2
             if self._will_fail_back():
@@ -234,7 +232,8 @@ class Performance:
         patience_ms = GIVE_UP_MS + 4 * ttl_ms + 2 * world.case.start_ms_max
         if world.case.want.needs_power_off:
             patience_ms += FENCED_MS
-        return waited_ms > patience_ms
+        hoped_ms = (now_us - self._faults.hoped_until_us) // 1000
+        return min(waited_ms, hoped_ms, self._client.away_for_ms) > patience_ms
 
     def _will_fail_back(self) -> bool:
         world = self._world
@@ -242,6 +241,9 @@ class Performance:
         healthy = preferred.runs and preferred.process.eligible
         elsewhere = self._client.served_by != preferred.name
         return world.case.want.failback and healthy and elsewhere
+
+    def _why_nobody(self) -> Why:
+        return why_not_begun(self._world) if self._before is None else why_nobody(self._world)
 
     def _at_ms(self) -> int:
         return (self._world.timeline.now_us - self._zero_us) // 1000
@@ -265,7 +267,7 @@ class Performance:
             after=after,
             outage_ms=client.outage_ms if after is not None else None,
             proof=service.proof if took_over and isinstance(service, Resources) else "",
-            nobody=why_nobody(world) if after is None and finished else None,
+            nobody=self._why_nobody() if after is None and finished else None,
             refused=self._faults.refused,
             afterwards=protection(world) if finished else "",
             both_ms=client.both_ms,

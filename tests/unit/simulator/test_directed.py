@@ -1,5 +1,7 @@
 """What declared faults do to a pair: simulated for real, so the numbers are those of the core."""
 
+import dataclasses
+
 import pytest
 from tests.unit.simulator.cases import fault, pair
 
@@ -167,6 +169,24 @@ def test_a_standby_in_maintenance_is_not_chosen() -> None:
         assert run.after is None
         assert run.nobody is not None
         assert "maintenance" in run.nobody.message
+
+
+def test_a_cluster_that_never_serves_says_what_is_in_the_way() -> None:
+    case = pair()
+    nodes = tuple(dataclasses.replace(node, maintenance=True) for node in case.want.nodes)
+    resting = dataclasses.replace(case, want=dataclasses.replace(case.want, nodes=nodes))
+    run = play(resting, (fault(Verb.CRASH, "vm-a"),), "unit")
+    assert (run.before, run.after, run.outage_ms) == (None, None, None)
+    assert run.nobody is not None
+    assert "never came into full service" in run.nobody.message
+    assert "vm-a is in maintenance" in run.nobody.message
+
+
+def test_service_returns_to_the_preferred_node_where_that_is_declared() -> None:
+    case = pair()
+    home = dataclasses.replace(case, want=dataclasses.replace(case.want, failback=True))
+    run = play(home, (fault(Verb.SWITCHOVER, other="vm-b"),), "unit")
+    assert run.after == "vm-a"
 
 
 def test_telling_a_run_does_not_change_it() -> None:
