@@ -5,6 +5,7 @@ that was broken is mended, and the pair must be whole again by itself: that is i
 `docs/failure-modes.md`, asserted for every fault.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +74,8 @@ class Pair:
 def lab() -> Iterator[Lab]:
     lab = Lab.up(NAME, Wanted(vms=2, networks=2))
     yield lab
-    lab.down()
+    if "KEEP_LAB" not in os.environ:  # to look at what a failure left behind
+        lab.down()
 
 
 @pytest.fixture(scope="session")

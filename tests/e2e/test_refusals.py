@@ -25,7 +25,7 @@ spec: {}
 apiVersion: standfast.dev/v1alpha1
 kind: Witness
 metadata: {name: bad}
-spec: {managed: {storage: 1Gi}, agent: {address: "10.77.1.50:7380"}}
+spec: {managed: {storage: 1Gi}, agent: {addresses: ["10.77.1.50:7380"]}}
 """,
         "managed",
     ),

@@ -6,7 +6,6 @@ The clocks of two machines are never compared: each length is taken from one log
 that failed logged may only be read when it is back; the record is completed then.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -66,10 +65,19 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class _Tenure:
+    """A term that a node served.
+
+    Attributes:
+        begins: Place of its first entry in the node's log.
+        serves: Place of the entry that says it serves.
+        follows: Member uid of the holder before, as the node that took over knows it.
+    """
+
     node: str
     term: int
     begins: int
     serves: int
+    follows: str = ""
 
 
 def moves(
@@ -86,16 +94,21 @@ def moves(
         (tenure for node in logs for tenure in _tenures(node, logs[node])),
         key=lambda tenure: tenure.term,
     )
-    return [
-        _timed(_move(before, after, logs, names), takeovers)
-        for before, after in itertools.pairwise(tenures)
-        if before.node != after.node
-    ]
+    found: list[Move] = []
+    for place, after in enumerate(tenures):
+        before = tenures[place - 1] if place else None
+        follows = names.get(after.follows, "")
+        if before is None or (follows and before.node != follows):
+            before = _Tenure(follows, 0, 0, 0) if follows else None
+        if before is not None and before.node != after.node:
+            found.append(_timed(_move(before, after, logs, names), takeovers))
+    return found
 
 
 def _tenures(node: str, log: Sequence[LogEntry]) -> list[_Tenure]:
     """Terms that this node came to serve, each with where it begins in the log."""
     won: dict[int, int] = {}
+    follows: dict[int, str] = {}
     found: dict[int, _Tenure] = {}
     for place, entry in enumerate(log):
         term = entry.fields.get("term")
@@ -103,13 +116,16 @@ def _tenures(node: str, log: Sequence[LogEntry]) -> list[_Tenure]:
             continue
         if entry.kind == "LeaseWon":
             won[term] = place
+        if entry.kind == "RecordCommitted":
+            follows.setdefault(term, str(entry.fields.get("peer", "")))
         if entry.kind == "Serving" and term not in found:
-            found[term] = _Tenure(node, term, won.get(term, place), place)
+            begins = won.get(term, place)
+            found[term] = _Tenure(node, term, begins, place, follows.get(term, ""))
     return list(found.values())
 
 
 def _move(before: _Tenure, after: _Tenure, logs: Logs, names: Mapping[str, str]) -> Move:
-    end = _end_of(before, logs[before.node])
+    end = _end_of(before, logs[before.node]) if before.term else []
     log = logs[after.node][after.begins : after.serves + 1]
     proofs = tuple(_proof(entry, log[0], names) for entry in log if entry.kind == "ProofFound")
     cause, planned = _cause(end, proofs)

@@ -7,7 +7,7 @@ keeps a lease and never gains one (F94).
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from standfast.core import invariants, quorum
@@ -32,6 +32,7 @@ from standfast.core.events import (
 )
 from standfast.core.ids import BootId, RunId
 from standfast.core.quorum import Adopted
+from standfast.core.record import Record
 from standfast.core.state import Durable, State
 from standfast.errors import InvariantError, TransientError
 from standfast.member.chronicle import Chronicle, values
@@ -186,7 +187,7 @@ class Voter:
                 chronicle.note(
                     "RecordCommitted",
                     "A majority holds the first record of the term",
-                    {"term": record.version.term, "suspects": len(record.suspects)},
+                    _first_record(record),
                 )
             case EmergencyStop(term, loss, message):
                 why = values(term=term, reason=loss.value, error=message)
@@ -227,6 +228,16 @@ class Voter:
                     "see which members are unreachable (standfast-agent status)",
                 ),
             )
+
+
+def _first_record(record: Record) -> Mapping[str, str | int]:
+    """The term, and whom it follows: the log of that node may be out of reach for long."""
+    before = max(record.suspects, key=lambda suspect: suspect.term, default=None)
+    return values(
+        term=record.version.term,
+        suspects=len(record.suspects),
+        peer="" if before is None else before.member,
+    )
 
 
 def _without_lease(before: State, now_ms: int) -> State:

@@ -1,0 +1,59 @@
+"""Moves, told from the logs of the nodes that can be read."""
+
+from datetime import UTC, datetime, timedelta
+
+from standfast.controller.history import moves
+from standfast.wire.api import LogEntry
+
+NAMES = {"uid-a": "a", "uid-b": "b"}
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def log(*entries: tuple[str, dict[str, str | int]]) -> list[LogEntry]:
+    return [
+        LogEntry(
+            seq=place + 1,
+            at=BEGAN + timedelta(milliseconds=100 * place),
+            kind=kind,
+            message=kind,
+            fields=fields,
+        )
+        for place, (kind, fields) in enumerate(entries)
+    ]
+
+
+def tenure(term: int, follows: str = "") -> tuple[tuple[str, dict[str, str | int]], ...]:
+    return (
+        ("LeaseWon", {"term": term}),
+        ("RecordCommitted", {"term": term, "peer": follows}),
+        ("Serving", {"term": term}),
+    )
+
+
+def test_f70_a_move_is_told_while_the_log_of_the_lost_node_cannot_be_read() -> None:
+    """The operator began after the failover, and the old active is still dead."""
+    (move,) = moves({"b": log(*tenure(5, "uid-a"))}, NAMES, {})
+    assert (move.from_, move.to, move.term) == ("a", "b", 5)
+    assert not move.complete
+    assert not move.planned
+
+
+def test_a_move_is_complete_once_the_lost_node_has_told_its_end() -> None:
+    lost = log(*tenure(4), ("LeaseLost", {"term": 4, "reason": "LeaseExpired"}))
+    (move,) = moves({"a": lost, "b": log(*tenure(5, "uid-a"))}, NAMES, {})
+    assert move.complete
+    assert move.cause == "LeaseExpired"
+
+
+def test_a_node_that_stands_again_has_not_moved() -> None:
+    assert moves({"a": log(*tenure(4), *tenure(5, "uid-a"))}, NAMES, {}) == []
+
+
+def test_a_requested_release_is_a_planned_move() -> None:
+    released = log(*tenure(4), ("ReleaseRequested", {}), ("Released", {"term": 4}))
+    (move,) = moves({"a": released, "b": log(*tenure(5, "uid-a"))}, NAMES, {})
+    assert move.planned
+
+
+def test_a_first_tenure_is_no_move() -> None:
+    assert moves({"a": log(*tenure(1))}, NAMES, {}) == []
