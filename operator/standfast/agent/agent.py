@@ -11,16 +11,16 @@ import importlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from standfast.adapters import pki
-from standfast.adapters.linux.clock import BootClock, boot_id
+from standfast.adapters.linux.clock import BootClock, boot_id, machine_id
 from standfast.adapters.linux.deadline import DeadlineFile
+from standfast.agent.machine import Machine
 from standfast.agent.node import Node
-from standfast.core.group_spec import Spec
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId
 from standfast.core.record import MemberKind
 from standfast.errors import InvariantError, RefusedError, UserError
@@ -31,19 +31,12 @@ from standfast.member.mailbox import Mailbox
 from standfast.member.membership import Membership, Process
 from standfast.member.process import keep_notifying, notify, settle_memory
 from standfast.member.store import Store
-from standfast.ports.clock import Clock
-from standfast.ports.events import EventSink
-from standfast.ports.resource import ResourceDriver
 from standfast.wire.api import WitnessStatus
 
 BUNDLE_LOOK_S = 0.5
 LEAVE_S = 0.05
 """Time for the answers to one last renewal."""
 log = logging.getLogger("standfast")
-
-MakeDriver = Callable[[Spec], ResourceDriver]
-MakeDrivers = Callable[[Clock, EventSink], MakeDriver]
-"""Given the machine's clock and where to report: how a driver is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +70,9 @@ class Settings:
 class Agent:
     """One process, one cluster."""
 
-    def __init__(self, settings: Settings, make_drivers: MakeDrivers) -> None:
+    def __init__(self, settings: Settings, machine: Machine) -> None:
         self._settings = settings
-        self._make_drivers = make_drivers
+        self._machine = machine
         self._mailbox = Mailbox()
         self._process = Process(
             kind=MemberKind.DATA,
@@ -88,6 +81,7 @@ class Agent:
             boot=BootId(boot_id()),
             run=RunId(os.urandom(8).hex()),
             identities=pki.ServerIdentities(),
+            machine=machine_id(),
         )
         self._daemon = Daemon(self._mailbox, self._process.clock, self._timed)
         self._entrance = Entrance(self, self._process.identities.context)
@@ -125,9 +119,8 @@ class Agent:
 
     def _open(self, cluster: ClusterUid) -> Membership:
         membership = Membership(self._process, cluster, self._store)
-        make_driver = self._make_drivers(self._process.clock, membership.chronicle)
         self._membership = membership
-        membership.open(lambda opened: Node(opened, self._deadline, make_driver))
+        membership.open(lambda opened: Node(opened, self._deadline, self._machine))
         return membership
 
     def _timed(self) -> Iterable[Timed]:

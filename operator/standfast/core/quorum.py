@@ -71,20 +71,37 @@ def durable_for(config: Config, me: MemberUid, record: Record | None = None) -> 
         me: This member.
         record: The cluster's present record, for a member that joins later.
     """
-    return Durable(cluster=config.cluster, me=me, record=record or first_record(config))
+    known = record or first_record(config)
+    return Durable(cluster=config.cluster, me=me, record=known, term=known.version.term)
 
 
 def start(
-    durable: Durable, boot: BootId, run: RunId, now_ms: int, adopted: Adopted | None = None
+    durable: Durable,
+    boot: BootId,
+    run: RunId,
+    now_ms: int,
+    adopted: Adopted | None = None,
+    *,
+    machine: str = "",
 ) -> tuple[State, tuple[Effect, ...]]:
     """Begin a run.
+
+    A disk that wakes in another machine than it was written by, by the hypervisor's generation id
+    or the machine's own, is a copy or was reverted: its member takes no part any more.
 
     A data node that adopts nothing stops everything first and asks questions later: an
     `EmergencyStop` comes first among the effects, and nothing is stood for before `Stopped`.
     """
     generation = durable.generation + 1
     runs = (*durable.runs, Run(run, generation))[-RUNS_KEPT:]
-    written = replace(durable, generation=generation, runs=runs)
+    halted = durable.halted or _copied(durable.machine, machine)
+    written = replace(
+        durable,
+        generation=generation,
+        runs=runs,
+        halted=halted,
+        machine=durable.machine or machine,
+    )
     record = written.record
     may_have_promised_ms = max(record.config.ttl_ms, written.promised_ttl_ms)
     hold_ms = 0 if written.voted_for is None else may_have_promised_ms
@@ -121,6 +138,16 @@ def start(
     state = replace(state, must_stop=term, last_term=term, stand_at_ms=first_at_ms)
     message = "the agent started without a lease to adopt"
     return state, (EmergencyStop(term, Loss.RESTARTED, message), *effects)
+
+
+def _copied(written_by: str, machine: str) -> str:
+    """Why a disk that was written by one machine may not take part in another, or ""."""
+    if not written_by or not machine or written_by == machine:
+        return ""
+    return (
+        f"this member's disk was written by machine {written_by} and wakes in {machine}: it is a "
+        "copy, or was reverted to an earlier state"
+    )
 
 
 def step(state: State, event: Event, now_ms: int) -> tuple[State, tuple[Effect, ...]]:

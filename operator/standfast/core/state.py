@@ -41,6 +41,7 @@ class Durable:
         promised_ttl_ms: Longest ttl promised to `voted_for` beyond the configured one, or 0.
         fenced: Boots attested dead by power-off.
         halted: Why this member may take no part any more (reverted, cloned, superseded), or "".
+        machine: What its machine calls itself (generation id, product UUID), or "" when unknown.
     """
 
     cluster: ClusterUid
@@ -53,6 +54,7 @@ class Durable:
     promised_ttl_ms: int = 0
     fenced: tuple[Fenced, ...] = ()
     halted: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Process:
     boot: BootId
     run: RunId
     identities: ServerIdentities
+    machine: str = ""
+    """What this machine calls itself; "" where the disk may move (a witness's volume)."""
 
 
 class Membership:
@@ -262,6 +264,7 @@ class Membership:
             chronicle=self.chronicle,
             on_effect=self._effect,
             on_step=self._stepped,
+            machine=process.machine,
         )
         voter = Voter(tools, durable, process.boot, process.run)
         self.duties.begin(voter, links)

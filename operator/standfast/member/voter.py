@@ -55,6 +55,7 @@ class Tools:
     Attributes:
         on_effect: Takes every effect that is not a write or a message, in order.
         on_step: Called after each step.
+        machine: What this machine calls itself, or "" when it does not.
     """
 
     journal: Journal
@@ -63,6 +64,7 @@ class Tools:
     chronicle: Chronicle
     on_effect: Callable[[Effect], None]
     on_step: Callable[[], None]
+    machine: str = ""
 
 
 class Voter:
@@ -81,7 +83,10 @@ class Voter:
         """Begin the run; the first effects are performed before this returns."""
         now_ms = self._tools.clock.now_ms()
         before = self.state
-        state, effects = quorum.start(before.durable, self.boot, self.run, now_ms, adopted)
+        machine = self._tools.machine
+        state, effects = quorum.start(
+            before.durable, self.boot, self.run, now_ms, adopted, machine=machine
+        )
         if not self._perform(before, state, effects, now_ms):
             raise TransientError(
                 "this member's state cannot be written, so it takes no part",

@@ -12,6 +12,7 @@ from standfast.core.events import (
     ProofFound,
     ReleaseRequested,
 )
+from standfast.core.ids import BootId, RunId
 from standfast.core.messages import Fenced
 from standfast.core.quorum import Adopted
 from standfast.core.record import DataMode, Proof
@@ -223,3 +224,14 @@ def test_a_member_that_restarted_more_often_than_it_remembers_is_not_taken_for_a
     world.heal()
     world.run(2_000)
     assert not world.states[B].durable.halted
+
+
+def test_f20_a_disk_that_wakes_in_another_machine_takes_no_part(world: World) -> None:
+    disk = world.states[B].durable
+    first, _ = quorum.start(disk, BootId("b2"), RunId("r1"), world.now_ms, machine="one")
+    again, _ = quorum.start(first.durable, BootId("b3"), RunId("r2"), world.now_ms, machine="one")
+    assert not again.durable.halted
+    copy, _ = quorum.start(again.durable, BootId("b4"), RunId("r3"), world.now_ms, machine="two")
+    assert "wakes in two" in copy.durable.halted
+    moved, _ = quorum.start(again.durable, BootId("b5"), RunId("r4"), world.now_ms)
+    assert not moved.durable.halted

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from standfast.guard.elapsed import Device, Elapsed, Gap, boot_ns, find_device
 
+PRODUCT_UUID_PATH = Path("/sys/class/dmi/id/product_uuid")
 BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
 _NS = 1_000_000
 
@@ -120,3 +121,11 @@ def _load(path: Path, boot: str, device: str) -> Gap:
 def boot_id(path: Path = BOOT_ID_PATH) -> str:
     """The random name the kernel gave this boot; another one after every reboot."""
     return path.read_text(encoding="ascii").strip()
+
+
+def machine_id(path: Path = PRODUCT_UUID_PATH) -> str:
+    """The machine's own UUID as its hypervisor gives it; a clone has another. "" when unknown."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
