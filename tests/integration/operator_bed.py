@@ -317,7 +317,7 @@ class OperatorBed:
                 f"never came true: {json.dumps(seen, indent=1)}\n{logs}"
             ) from error
 
-    async def settled(self, within_s: float = 40) -> dict[str, Any]:
+    async def settled(self, within_s: float = 60) -> dict[str, Any]:
         return await self.until(
             lambda c: truth(c, "Ready") == "True" and truth(c, "Protected") == "True",
             within_s=within_s,

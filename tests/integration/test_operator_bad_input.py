@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -35,7 +36,7 @@ def kube() -> Iterator[KubeLab]:
 async def bed(
     kube: KubeLab, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[OperatorBed]:
-    subnet = 100 + abs(hash(request.node.name)) % 100
+    subnet = 100 + crc32(request.node.name.encode()) % 100
     async with (
         vcenter_lab("opvc", board=Plant()) as vcenter,
         operator_bed(kube, vcenter, tmp_path, subnet) as made,

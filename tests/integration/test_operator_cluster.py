@@ -1,16 +1,15 @@
 """The operator from `kubectl apply` to a survived failure, among real parts."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from tests.integration.kube_parts import KubeLab, kube_lab
 from tests.integration.operator_bed import (
     CLUSTER,
-    NAMESPACE,
     OperatorBed,
     Plant,
     condition,
@@ -32,7 +31,7 @@ def kube() -> Iterator[KubeLab]:
 async def bed(
     kube: KubeLab, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[OperatorBed]:
-    subnet = 100 + abs(hash(request.node.name)) % 100
+    subnet = 100 + crc32(request.node.name.encode()) % 100
     async with (
         vcenter_lab("opvc", board=Plant()) as vcenter,
         operator_bed(kube, vcenter, tmp_path, subnet) as made,

@@ -44,7 +44,7 @@ from standfast.wire.api import (
 FENCE_MS = 30_000
 """One try to power a VM off with proof; the fence as a whole does not give up."""
 POWER_ON_MS = 60_000
-ALIVE_S = 0.3
+ALIVE_S = 0.2
 """How long a node may take to refute the news of its own death."""
 
 
@@ -105,8 +105,8 @@ class Executor:
             case PowerOn(node):
                 await _hypervisor(field, node).power_on(field.vms[node], POWER_ON_MS)
                 logger(cluster=field.key.name, node=node).info("Powered on")
-            case HandOver(node, to, request, why):
-                await self.hand_over(field, node, to, request, why)
+            case HandOver():
+                await self.hand_over(field, action)
             case _:
                 assert_never(action)
 
@@ -119,9 +119,7 @@ class Executor:
         if not self._elector.held():
             raise TransientError("this replica's lease has lapsed, so it does not act")
 
-    async def hand_over(
-        self, field: Field, node: str, to: str | None, request: str, why: str
-    ) -> None:
+    async def hand_over(self, field: Field, action: HandOver) -> None:
         """Ask the active node to release its lease. The same request again changes nothing.
 
         Raises:
@@ -129,12 +127,14 @@ class Executor:
         """
         self.must_lead()
         body = ReleaseRequest(
-            successor=None if to is None else field.uids[to], reason=why, request_id=request
+            successor=field.uids[action.successor],
+            reason=action.why,
+            request_id=action.request,
         )
-        door = field.lines[node].door
+        door = field.lines[action.node].door
         await self._caller.send(door, HTTPMethod.POST, RELEASE_PATH, body, Accepted)
-        logger(cluster=field.key.name, node=node).info(
-            "Asked to hand over", to=to, request=request
+        logger(cluster=field.key.name, node=action.node).info(
+            "Asked to hand over", to=action.successor, request=action.request
         )
 
     async def _tell(self, field: Field, node: str, boot: str) -> None:

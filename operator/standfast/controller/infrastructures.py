@@ -18,7 +18,11 @@ from standfast.api.infrastructure import Infrastructure, Vsphere
 from standfast.controller.store import Key
 from standfast.errors import StandfastError, UserError
 from standfast.ports.clock import Clock
-from standfast.ports.hypervisor import Inventory
+from standfast.ports.hypervisor import (
+    CertificateRefusedError,
+    CredentialsRefusedError,
+    Inventory,
+)
 
 SECRET_READ_AGAIN_MS = 60_000
 """A rotated password is taken up within this time, and at once when a login fails."""
@@ -209,7 +213,7 @@ class Infrastructures:
         name = vsphere.credentials_secret_ref.name
         document = await self._client.find(SECRETS, namespace, name)
         if document is None:
-            raise UserError(
+            raise CredentialsRefusedError(
                 f"Secret {namespace}/{name} with vCenter's user does not exist",
                 remedy=f"kubectl create secret generic {name} -n {namespace} "
                 "--from-literal=username=… --from-literal=password=…",
@@ -217,7 +221,7 @@ class Infrastructures:
         data: Mapping[str, str] = document.get("data") or {}
         missing = [key for key in ("username", "password") if not data.get(key)]
         if missing:
-            raise UserError(
+            raise CredentialsRefusedError(
                 f"Secret {namespace}/{name} has no key {' and '.join(missing)}",
                 remedy=f"kubectl edit secret {name} -n {namespace}",
             )
@@ -237,7 +241,7 @@ class Infrastructures:
         text = ((document or {}).get("data") or {}).get(ref.key, "")
         if not text:
             lacks = "does not exist" if document is None else f"has no key {ref.key}"
-            raise UserError(
+            raise CertificateRefusedError(
                 f"ConfigMap {namespace}/{ref.name} with vCenter's authorities {lacks}",
                 remedy=f"kubectl create configmap {ref.name} -n {namespace} "
                 f"--from-file={ref.key}=…",

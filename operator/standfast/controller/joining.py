@@ -222,7 +222,12 @@ async def sign_config(authorities: Authorities, office: Office, config: Config) 
         signature=base64.b64encode(signature).decode(),
     )
     await authorities.update(
-        office, lambda register: msgspec.structs.replace(register, config=signed)
+        office,
+        lambda register: (
+            register
+            if register.config is not None
+            else msgspec.structs.replace(register, config=signed)
+        ),
     )
 
 

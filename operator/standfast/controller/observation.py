@@ -251,7 +251,7 @@ def _vm(held: Connected | None, uuid: str, now_ms: int) -> VmSeen:
     if trouble is not None:
         return VmSeen(name=facts.name, problem=trouble.problem)
     if uuid in inventory.missing:
-        return VmSeen(problem=inventory.missing[uuid])
+        return VmSeen(unknown=True, problem=inventory.missing[uuid])
     return VmSeen(
         name=facts.name,
         power=facts.power,

@@ -18,6 +18,11 @@ from standfast.controller.witnesses import Found, look_again_ms
 from standfast.core.explain import Claim
 from standfast.core.reasons import Reason
 from standfast.errors import StandfastError, UserError
+from standfast.ports.hypervisor import (
+    CertificateRefusedError,
+    CredentialsRefusedError,
+    PrivilegeMissingError,
+)
 
 TROUBLED_MS = 5_000
 """While something is wrong, Secret and certificates are read again this often."""
@@ -33,7 +38,7 @@ async def look_at_infrastructure(parts: Parts, key: Key) -> int | None:
     judged = Judged(key, held)
     infrastructure = read_held(Infrastructure, held)
     if isinstance(infrastructure, UserError):
-        await _refuse(parts, judged, infrastructure)
+        await parts.statuses.refuse(judged, infrastructure)
         return None
     connected = await parts.infrastructures.open(infrastructure)
     if connected.inventory.problem is None and connected.inventory.heard_at_ms is not None:
@@ -103,17 +108,7 @@ def _ready(connected: Connected, trouble: StandfastError | None) -> Claim:
             f"vCenter {connected.inventory.endpoint} answers and sends updates",
         )
     if isinstance(trouble, UserError):
-        said = trouble.problem
-        reason = (
-            Reason.CREDENTIALS_REFUSED
-            if "password" in said or "Secret" in said
-            else Reason.CERTIFICATE_REFUSED
-            if "certificate" in said or "authorities" in said or "CA bundle" in said
-            else Reason.PRIVILEGE_MISSING
-            if "denies" in said
-            else Reason.REFERENCE_MISSING
-        )
-        return Claim(False, reason, said, trouble.remedy)
+        return Claim(False, _reason(trouble), trouble.problem, trouble.remedy)
     if connected.inventory.heard_at_ms is None and connected.inventory.problem is None:
         return Claim(None, Reason.CONNECTING, "the first connection is being made")
     return Claim(
@@ -122,6 +117,18 @@ def _ready(connected: Connected, trouble: StandfastError | None) -> Claim:
         f"{trouble.problem}; power and hosts of VMs are unknown, agents fail over without it",
         trouble.remedy or "check the network between the operator and vCenter",
     )
+
+
+def _reason(trouble: UserError) -> Reason:
+    match trouble:
+        case CredentialsRefusedError():
+            return Reason.CREDENTIALS_REFUSED
+        case CertificateRefusedError():
+            return Reason.CERTIFICATE_REFUSED
+        case PrivilegeMissingError():
+            return Reason.PRIVILEGE_MISSING
+        case _:
+            return Reason.REFERENCE_MISSING
 
 
 def _privileged(connected: Connected) -> Claim:
@@ -160,7 +167,7 @@ async def look_at_witness(parts: Parts, key: Key) -> int | None:
     judged = Judged(key, held)
     witness = read_held(Witness, held)
     if isinstance(witness, UserError):
-        await _refuse(parts, judged, witness)
+        await parts.statuses.refuse(judged, witness)
         return None
     if witness.metadata.deletion_timestamp is not None:
         return None
@@ -228,13 +235,3 @@ def _witness_ready(found: Found, *, is_used: bool) -> Claim:
     use = "" if is_used else "; no HACluster lists it"
     where = ", ".join(found.addresses)
     return Claim(True, Reason.ANSWERING, f"the witness answers at {where}{use}")
-
-
-async def _refuse(parts: Parts, judged: Judged, error: UserError) -> None:
-    """The spec does not read: say so, and change nothing else."""
-    shown = dict(judged.held.document.get("status") or {})
-    stalled = Claim(True, Reason.SPEC_REFUSED, error.problem, error.remedy)
-    conditions = judged.claimed({ConditionType.STALLED: stalled})
-    shown["observedGeneration"] = judged.generation
-    shown["conditions"] = [each.to_object() for each in conditions]
-    await parts.statuses.write_raw(judged, shown)

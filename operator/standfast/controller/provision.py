@@ -36,7 +36,7 @@ from standfast.wire.api import RESOURCES_PATH, Done, GroupRequest
 
 BUNDLE_LOOK_MS = 600_000
 """The bundle of a node that has not joined is looked at this often: it may have expired."""
-ENROL_RETRY_MS_MAX = 3_000
+ENROL_RETRY_MS_MAX = 1_000
 """A node is met soon after its agent has started."""
 
 Act = Callable[[], Coroutine[Any, Any, None]]

@@ -19,6 +19,8 @@ from standfast.api.kinds import BY_NAME
 from standfast.api.scalars import Truth
 from standfast.controller.store import Held, Key, Store
 from standfast.core.explain import Claim
+from standfast.core.reasons import Reason
+from standfast.errors import UserError
 
 Claims = Mapping[ConditionType, Claim | None]
 """What is claimed of each type; None takes a condition away."""
@@ -127,6 +129,15 @@ class StatusWriter:
         self._store.put(BY_NAME[key.kind], after)
         self._tell(judged, document)
         return True
+
+    async def refuse(self, judged: Judged, error: UserError) -> None:
+        """The spec does not read: say so, and change nothing else of the status."""
+        shown = dict(judged.held.document.get("status") or {})
+        stalled = Claim(True, Reason.SPEC_REFUSED, error.problem, error.remedy)
+        conditions = judged.claimed({ConditionType.STALLED: stalled})
+        shown["observedGeneration"] = judged.generation
+        shown["conditions"] = [each.to_object() for each in conditions]
+        await self.write_raw(judged, shown)
 
     async def _read_again(self, key: Key) -> None:
         document = await self._client.find(collection(key.kind), key.namespace, key.name)

@@ -347,6 +347,15 @@ def _members_missing(want: Wanted, seen: Observed) -> list[Claim]:
             found.append(_not_heard(member))
         elif member.halted:
             found.append(Claim(True, Reason.NODE_HALTED, f"{name}: {member.halted}"))
+        elif seen.configured and not member.heard_by and len(seen.members) > 1:
+            found.append(
+                Claim(
+                    True,
+                    Reason.NODE_MISSING,
+                    f"the operator hears {name}, but no other member does",
+                    "check the networks between the nodes, TCP port 7380",
+                )
+            )
         elif want.in_maintenance(name):
             found.append(Claim(True, Reason.IN_MAINTENANCE, f"{name} is in maintenance"))
         elif member.role is Role.STANDBY and member.kind is MemberKind.DATA:
@@ -394,8 +403,9 @@ def _same_host(seen: Observed) -> list[Claim]:
 
 
 def _paths_down(seen: Observed) -> list[Claim]:
-    """Paths to members that are there: a member that is gone is said once, not per path."""
-    gone = {m.name for m in seen.members if not m.heard}
+    """Paths to members that are there: one that is gone is said once, not per path."""
+    down = {Power.OFF, Power.SUSPENDED}
+    there = {m.name for m in seen.members if m.heard and m.heard_by and m.vm.power not in down}
     return [
         Claim(
             True,
@@ -404,9 +414,9 @@ def _paths_down(seen: Observed) -> list[Claim]:
             "check that network",
         )
         for member in seen.members
-        if member.heard
+        if member.name in there
         for path in member.paths
-        if not path.up and path.peer not in gone
+        if not path.up and path.peer in there
     ]
 
 

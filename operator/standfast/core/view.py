@@ -92,6 +92,7 @@ class VmSeen:
     Attributes:
         contact: Of VM and host together: connected only when both are.
         host: Its identity; "" when unknown.
+        unknown: The infrastructure answers, and shows no such VM or more than one.
         problem: Why nothing is known, as a sentence.
         fence_problem: Why it could not be powered off although it is seen, as a sentence.
     """
@@ -102,6 +103,7 @@ class VmSeen:
     host: str = ""
     host_name: str = ""
     tasks: tuple[str, ...] = ()
+    unknown: bool = False
     problem: str = ""
     fence_problem: str = ""
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from standfast.core.fencing import Contact, Power
-from standfast.errors import StandfastError, TransientError
+from standfast.errors import StandfastError, TransientError, UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,18 @@ class Evidence:
             f"VM {self.vm_name} ({self.uuid}): {how}; read back poweredOff, VM connected, host "
             f"{self.host_name} connected, at {self.seen_at:%Y-%m-%dT%H:%M:%SZ}"
         )
+
+
+class CredentialsRefusedError(UserError):
+    """User name and password are wrong or missing."""
+
+
+class CertificateRefusedError(UserError):
+    """The server's certificate is not trusted, or what should vouch for it does not read."""
+
+
+class PrivilegeMissingError(UserError):
+    """The account lacks a right."""
 
 
 class NotProvenError(TransientError):

@@ -14,7 +14,12 @@ from xml.parsers.expat import ExpatError
 from pyVmomi import vim, vmodl
 
 from standfast.adapters.vsphere.access import Access
-from standfast.errors import StandfastError, TransientError, UserError
+from standfast.errors import StandfastError, TransientError
+from standfast.ports.hypervisor import (
+    CertificateRefusedError,
+    CredentialsRefusedError,
+    PrivilegeMissingError,
+)
 
 _EXPIRED = 10
 _NOT_YET_VALID = 9
@@ -57,23 +62,23 @@ def certificate_fault(
     said = getattr(fault, "verify_message", "") or str(fault)
     where = f"{doing}: vCenter {access.server}"
     if code == _EXPIRED:
-        return UserError(
+        return CertificateRefusedError(
             f"{where} shows a certificate that has expired",
             remedy="renew the certificate of vCenter (Certificate Management); nothing else "
             "changes meanwhile",
         )
     if code == _NOT_YET_VALID:
-        return UserError(
+        return CertificateRefusedError(
             f"{where} shows a certificate that is not valid yet",
             remedy="compare the clocks of vCenter and of the operator's machine",
         )
     if code in _HOSTNAME:
-        return UserError(
+        return CertificateRefusedError(
             f"{where} shows a certificate for another name ({said})",
             remedy="set spec.vsphere.server to the name in the certificate",
         )
     if isinstance(fault, ssl.SSLCertVerificationError):
-        return UserError(
+        return CertificateRefusedError(
             f"{where} shows a certificate that no known authority has signed ({said})",
             remedy="set spec.vsphere.caBundle to vCenter's root certificate: "
             f"curl -k https://{access.server}/certs/download.zip",
@@ -112,14 +117,14 @@ def vendor_fault(access: Access, doing: str, fault: Exception) -> StandfastError
     said = "; ".join(str(word) for word in words if word) or type(fault).__name__
     match fault:
         case vim.fault.InvalidLogin():
-            return UserError(
+            return CredentialsRefusedError(
                 f"{where} refuses user {access.username}: wrong user name or password",
                 remedy=f"correct username and password in Secret {access.secret}",
             )
         case vim.fault.NoPermission() if fault.privilegeId in _HELD_BY_ALL:
             return SessionLostError(f"{where} takes the session for an anonymous one")
         case vim.fault.NoPermission():
-            return UserError(
+            return PrivilegeMissingError(
                 f"{where} denies {fault.privilegeId} to user {access.username}",
                 remedy=f"grant {fault.privilegeId} on this VM (or its folder, propagating) to "
                 f"{access.username}",

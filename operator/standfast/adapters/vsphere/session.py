@@ -26,7 +26,8 @@ from standfast.adapters.vsphere.faults import (
     certificate_fault,
     vcenter_faults,
 )
-from standfast.errors import StandfastError, UserError
+from standfast.errors import StandfastError
+from standfast.ports.hypervisor import CertificateRefusedError
 
 API_VERSION = "vim.version.v7_0"
 """Spoken to every vCenter: the oldest supported, so that no answer holds what we cannot read."""
@@ -56,13 +57,13 @@ def tls_context(access: Access) -> ssl.SSLContext:
     """Make a context that verifies; a fresh one per connection.
 
     Raises:
-        UserError: The CA bundle holds no certificate that can be read.
+        CertificateRefusedError: The CA bundle holds no certificate that can be read.
     """
     try:
         return ssl.create_default_context(cadata=access.ca_pem or None)
     except (ssl.SSLError, ValueError) as fault:
         if access.ca_pem:
-            raise UserError(
+            raise CertificateRefusedError(
                 f"the CA bundle for vCenter {access.server} cannot be read ({fault})",
                 remedy="set spec.vsphere.caBundle to one or more PEM certificates, each from "
                 "-----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
