@@ -22,7 +22,8 @@ class StandfastError(Exception):
         self.problem = problem
         self.remedy = remedy
 
-    def __str__(self) -> str:
+    # The core's errors have nothing but the standard library: no `override` before Python 3.12.
+    def __str__(self) -> str:  # type: ignore[explicit-override]
         return f"{self.problem}\n  fix: {self.remedy}" if self.remedy else self.problem
 
 
