@@ -30,7 +30,7 @@ def broken(before: State, after: State, effects: Sequence[Effect]) -> str | None
 
 def _durable(before: Durable, after: Durable) -> str | None:
     """S4: terms and records never go back; every write is counted."""
-    if before is after:
+    if before is after or before == after:
         return None
     if after.term < before.term:
         return f"the term went back from {before.term} to {after.term}"
