@@ -11,7 +11,11 @@ import os
 import sys
 from pathlib import Path
 
-from standfast.agent.agent import MakeDriver, Settings
+from standfast.adapters.drivers.guarded import Plan
+from standfast.adapters.fakes import FakeGuard
+from standfast.agent.agent import Settings
+from standfast.agent.allowed import DEFAULT_TEXT, parse
+from standfast.agent.machine import Machine, MakeDriver
 from standfast.agent.service import serve
 from standfast.core.group_spec import Spec
 from standfast.errors import TransientError
@@ -94,7 +98,7 @@ class FileDriver:
             self._note(what)
 
     def extend(self, lease_until_ms: int) -> None:
-        if self._until_ms:
+        if self._until_ms and self._runs():  # what is gone stays gone
             self._until_ms = lease_until_ms
             self._write("extended")
 
@@ -122,13 +126,16 @@ class FileDriver:
 def main() -> None:
     settings = Settings.from_environment()
 
-    def drivers(clock: Clock, sink: EventSink) -> MakeDriver:
+    def drivers(clock: Clock, sink: EventSink, plan: Plan) -> MakeDriver:
+        del plan  # files end by themselves
+
         def make(spec: Spec) -> FileDriver:
             return FileDriver(spec.name, clock, settings.state.parent / "things")
 
         return make
 
-    serve(settings, drivers)
+    guard = FakeGuard()
+    serve(settings, Machine(drivers, lambda member: guard, lambda: parse(DEFAULT_TEXT)))
 
 
 if __name__ == "__main__":
