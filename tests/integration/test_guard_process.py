@@ -59,7 +59,8 @@ async def connected(client: GuardClient) -> AsyncIterator[asyncio.Queue[GuardEve
     events: asyncio.Queue[GuardEvent] = asyncio.Queue()
     watch = asyncio.create_task(client.watch(events.put_nowait))
     try:
-        assert (await next_event(events)).change is GuardChange.BACK
+        while (await next_event(events)).change is not GuardChange.BACK:
+            pass
         yield events
     finally:
         watch.cancel()
@@ -298,6 +299,62 @@ async def test_a_plan_that_cannot_be_carried_out_is_refused(guarded: Bed) -> Non
         await client.plan("vip", [VIP])
         (lease,) = (await client.status()).leases
         assert lease.targets == (VIP,)
+
+
+async def test_leases_of_an_earlier_identity_are_disarmed(guarded: Bed) -> None:
+    """Else the guard would keep down for ever what the node protects under its new name."""
+    old = guarded.client("old")
+    async with connected(old) as events:
+        old.extend(7, now_ms() + 20)
+        assert (await next_event(events)).change is GuardChange.FIRED
+    new = guarded.client("new")
+    async with connected(new):
+        stages = {lease.lease: lease.stage for lease in (await new.status()).leases}
+        assert stages["old"] is Stage.IDLE
+
+
+async def test_a_strike_before_the_connection_is_not_lost(guarded: Bed) -> None:
+    guarded.inside("ip", "address", "add", f"{ADDRESS}/24", "dev", "eth0")
+    first = guarded.client()
+    async with connected(first):
+        first.extend(3, now_ms() + 60_000)
+        await first.plan("vip", [VIP])
+    second = guarded.client()
+    second.strike(0)  # a restarted agent that may adopt nothing
+    async with connected(second):
+        until(lambda: ADDRESS not in guarded.addresses())
+        await outcome(second)
+        await second.disarm(0)
+        (lease,) = (await second.status()).leases
+        assert (lease.stage, lease.ended_term) == (Stage.IDLE, 3)
+
+
+async def test_an_older_terms_disarm_does_not_touch_a_newer_one(guarded: Bed) -> None:
+    client = guarded.client()
+    async with connected(client):
+        client.extend(3, now_ms() + 60_000)
+        client.extend(4, now_ms() + 60_000)
+        await client.disarm(3)
+        client.strike(3)
+        (lease,) = (await client.status()).leases
+        assert (lease.term, lease.stage) == (4, Stage.ARMED)
+
+
+async def test_retired_it_forgets_everything_and_does_nothing(guarded: Bed) -> None:
+    """Before an uninstall, by which what runs goes on running."""
+    guarded.inside("ip", "address", "add", f"{ADDRESS}/24", "dev", "eth0")
+    client = guarded.client()
+    async with connected(client):
+        client.extend(3, now_ms() + 300)
+        await client.plan("vip", [VIP])
+        os.kill(guarded.pid, signal.SIGUSR1)
+        async with asyncio.timeout(5):
+            while (await client.status()).leases:  # noqa: ASYNC110 -- there is no event for it
+                await asyncio.sleep(0.005)
+        client.extend(3, now_ms() + 50)
+        await asyncio.sleep(0.4)
+        assert ADDRESS in guarded.addresses()
+    assert await asyncio.to_thread(guarded.end, signal.SIGTERM) == 0
 
 
 def test_a_second_guard_is_refused(guarded: Bed) -> None:

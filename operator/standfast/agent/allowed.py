@@ -26,6 +26,7 @@ from standfast.ports.events import Alert
 from standfast.wire.resources import ResourceSpec, Systemd, Vip
 
 PATH = Path("/etc/standfast/agent.toml")
+OPEN = "AllowsEveryUnit"
 
 DEFAULT_TEXT = """\
 # What the Standfast agent may touch on this host. Whoever controls the cluster API cannot go
@@ -131,18 +132,16 @@ class Allowed:
             return False
         return any(wanted.is_relative_to(entry) for entry in self.directories)
 
-    def concerns(self) -> list[Alert]:
+    def concern(self) -> Alert | None:
         """What a person should know of the file."""
         if "*" not in self.units:
-            return []
-        return [
-            Alert(
-                "AllowsEveryUnit",
-                f'{self.path} allows every service of this node (units = ["*"]), so whoever '
-                "controls the cluster API can start and stop all of them",
-                f'name what this node protects in {self.path}, as units = ["web.service"]',
-            )
-        ]
+            return None
+        return Alert(
+            OPEN,
+            f'{self.path} allows every service of this node (units = ["*"]), so whoever controls '
+            "the cluster API can start and stop all of them",
+            f'name what this node protects in {self.path}, as units = ["web.service"]',
+        )
 
     def _unit(self, unit: str) -> tuple[str, str]:
         if self.allows_unit(unit):

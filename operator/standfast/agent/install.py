@@ -1,4 +1,4 @@
-"""Installing the agent as a systemd unit on this machine, and taking it away again."""
+"""Installing agent and guard as systemd units on this machine, and taking them away again."""
 
 import os
 import shutil
@@ -6,41 +6,49 @@ import subprocess
 import sys
 from pathlib import Path
 
+from standfast.agent.allowed import write_default
 from standfast.agent.unit import NAME, PATH, unit_text
 from standfast.errors import TransientError, UserError
+from standfast.guard import unit as guard
 
 SYSTEMCTL_S = 60
 
 
 def install() -> None:
-    """Write the unit, enable it, start it. Again after an upgrade: restarts it when it changed.
+    """Write the units and the host's file, enable and start. Again after an upgrade.
+
+    A guard that runs goes over to the new program with all it knows.
 
     Raises:
         UserError: Not root, or no systemd.
         TransientError: systemd refused.
     """
     _need_root()
-    text = unit_text(program())
-    changed = not PATH.exists() or PATH.read_text() != text
-    if changed:
-        PATH.parent.mkdir(parents=True, exist_ok=True)
-        PATH.write_text(text)
-        PATH.chmod(0o644)
+    write_default()
+    own = program()
+    changed = _write(guard.PATH, guard.unit_text(own.with_name("standfast-guard")))
+    if _write(PATH, unit_text(own)) or changed:
         systemctl("daemon-reload")
-    systemctl("enable", "--now", "--no-block", NAME)
+    if is_active(guard.NAME):
+        systemctl("reload", guard.NAME)
+    systemctl("enable", "--now", "--no-block", guard.NAME, NAME)
 
 
 def uninstall(state: Path, *, purge: bool) -> None:
-    """Stop and remove the unit; with `purge` also who this node is.
+    """Stop and remove the units; what runs goes on running. With `purge` also who this node is.
 
     Args:
         state: The state directory.
         purge: Forget identity and votes: the node must be enrolled as a new one.
     """
     _need_root()
-    if PATH.exists():
-        systemctl("disable", "--now", NAME)
-        PATH.unlink(missing_ok=True)
+    if is_active(guard.NAME):
+        systemctl("kill", f"--signal={guard.RETIRE}", guard.NAME)
+    installed = [path for path in (PATH, guard.PATH) if path.exists()]
+    for path in installed:
+        systemctl("disable", "--now", path.name)
+        path.unlink(missing_ok=True)
+    if installed:
         systemctl("daemon-reload")
     if purge:
         shutil.rmtree(state, ignore_errors=True)
@@ -50,6 +58,25 @@ def program() -> Path:
     """The command that runs now: the unit runs the same one."""
     found = Path(sys.argv[0]).resolve()
     return found if found.exists() else Path(sys.executable).with_name("standfast-agent")
+
+
+def is_active(unit: str) -> bool:
+    """Whether a unit runs."""
+    words = ["systemctl", "is-active", "--quiet", unit]
+    try:
+        return subprocess.run(words, check=False, timeout=SYSTEMCTL_S).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+
+
+def _write(path: Path, text: str) -> bool:
+    """Write a unit file; says whether it was another one before."""
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o644)
+    return True
 
 
 def systemctl(*arguments: str) -> None:

@@ -1,15 +1,45 @@
-"""The real machine behind the node: drivers over this host's kernel and systemd."""
+"""The machine behind the node: its drivers, its guard, and what its administrator allows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from standfast.adapters.drivers import DriverHost, linux_host, make_driver
-from standfast.agent.agent import MakeDriver
+from standfast.adapters.drivers.guarded import GuardedDriver, Plan
+from standfast.adapters.drivers.targets import targets_of
+from standfast.adapters.linux.guard_client import GuardClient
+from standfast.agent.allowed import Allowed, load
+from standfast.agent.guarding import MakeGuard
 from standfast.agent.specs import config_of
 from standfast.core.group_spec import Spec
 from standfast.ports.clock import Clock
 from standfast.ports.events import EventSink
 from standfast.ports.resource import ResourceDriver
 
+MakeDriver = Callable[[Spec], ResourceDriver]
+MakeDrivers = Callable[[Clock, EventSink, Plan], MakeDriver]
+"""Given the machine's clock, where to report, and the guard's ear: how a driver is made."""
 
-def linux_drivers(clock: Clock, sink: EventSink) -> MakeDriver:
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a node finds on its machine.
+
+    Attributes:
+        allowed: Reads anew what may be touched here; raises UserError when that does not read.
+    """
+
+    make_drivers: MakeDrivers
+    make_guard: MakeGuard
+    allowed: Callable[[], Allowed]
+
+
+def linux_machine() -> Machine:
+    """This machine."""
+    return Machine(linux_drivers, GuardClient, load)
+
+
+def linux_drivers(clock: Clock, sink: EventSink, plan: Plan) -> MakeDriver:
     """How drivers are made on this machine; the first one opens what all of them share."""
     host: DriverHost | None = None
 
@@ -17,6 +47,7 @@ def linux_drivers(clock: Clock, sink: EventSink) -> MakeDriver:
         nonlocal host
         if host is None:
             host = linux_host(clock, sink)
-        return make_driver(config_of(spec), host)
+        config = config_of(spec)
+        return GuardedDriver(make_driver(config, host), plan, partial(targets_of, config, host))
 
     return make

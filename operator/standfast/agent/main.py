@@ -21,11 +21,11 @@ def main() -> None:
 
 def _run() -> None:
     from standfast.agent.agent import Settings
-    from standfast.agent.machine import linux_drivers
+    from standfast.agent.machine import linux_machine
     from standfast.agent.service import serve
 
     try:
-        serve(Settings.from_environment(), linux_drivers)
+        serve(Settings.from_environment(), linux_machine())
     except StandfastError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 the process edge
         sys.exit(error.exit_code)

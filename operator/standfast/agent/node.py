@@ -4,18 +4,21 @@ Effects of the quorum become events of the group, and the other way round. Neith
 within a step of itself: what the group asks of the quorum goes through the mailbox.
 
 Rules kept here: the deadline file is written before the lease is used longer and removed before
-it is given back; addresses are extended with every renewal; nothing starts before the first record
-of a term is committed; a node says that it would stand only when everything critical was tried.
+it is given back; guard and addresses are extended with every renewal; nothing starts before the
+first record of a term is committed, and nothing that the guard has not taken on; a node says that
+it would stand only when everything critical was tried and its guard answers.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import assert_never
 
 from standfast.adapters.linux.deadline import Deadline, DeadlineFile
+from standfast.agent.allowed import OPEN
 from standfast.agent.clockwatch import ClockWatch, Reading, Sign, realtime_ms
 from standfast.agent.drivers import Drivers
+from standfast.agent.guarding import Calls, Guarding
+from standfast.agent.machine import Machine
 from standfast.agent.specs import specs_of
 from standfast.agent.takeover import Takeover
 from standfast.core import group as groups
@@ -44,7 +47,6 @@ from standfast.core.events import (
     StopForRelease,
     Stopped,
 )
-from standfast.core.group_spec import Spec
 from standfast.core.group_state import Cell, Group, Phase, Want
 from standfast.core.ids import FIRST, MemberUid
 from standfast.core.quorum import Adopted
@@ -58,7 +60,6 @@ from standfast.member.links import Links
 from standfast.member.membership import Membership
 from standfast.member.voter import Voter
 from standfast.ports.events import Alert
-from standfast.ports.resource import ResourceDriver
 from standfast.wire.api import (
     Accepted,
     GroupRequest,
@@ -69,6 +70,7 @@ from standfast.wire.api import (
 )
 from standfast.wire.frames import Facts
 
+ALLOWED = "allowed"
 NOBODY_MS = 3000
 """So long without any holder in sight means that a hand-over found no taker."""
 
@@ -80,15 +82,22 @@ class Node:
         self,
         membership: Membership,
         deadline: DeadlineFile,
-        make_driver: Callable[[Spec], ResourceDriver],
+        machine: Machine,
     ) -> None:
         self._membership = membership
         self._chronicle = membership.chronicle
         self._mailbox = membership.process.mailbox
         self._clock = membership.process.clock
         self._deadline = deadline
+        self._machine = machine
+        self._guarding = Guarding(
+            machine.make_guard,
+            self._mailbox,
+            self._chronicle,
+            Calls(self._guard_ended_it, self._judge_guard),
+        )
         self._drivers = Drivers(
-            make_driver,
+            machine.make_drivers(self._clock, self._chronicle, self._guarding.plan),
             self._mailbox,
             self._chronicle,
             lambda event: self._mailbox.put(lambda: self._take(event)),
@@ -123,6 +132,7 @@ class Node:
 
     def begin(self, voter: Voter, links: Links) -> None:
         self._voter, self._links = voter, links
+        self._guarding.begin(voter.state.me)
         self._held_at_ms = self._clock.now_ms()
         if self._declared.generation >= 0:  # the data mode is known from now on
             self._declare(self._declared)
@@ -138,6 +148,7 @@ class Node:
             case RecordCommitted(record, first):
                 self._committed(record, first=first)
             case EmergencyStop(term, loss, message):
+                self._guarding.strike(term)
                 self._deadline.remove()
                 self._clocks.forget()
                 # A node that has just joined a cluster in which nobody ever held ends its own
@@ -146,7 +157,8 @@ class Node:
                 self._take(ev.StopAll(emergency=not gently, why=message))
             case StopForRelease():
                 self._take(ev.StopAll(emergency=False))
-            case Released():
+            case Released(term):
+                self._guarding.stopped(term, _nothing)
                 self._deadline.remove()
                 self._clocks.forget()
             case ProofFound(suspect, proof):
@@ -176,6 +188,7 @@ class Node:
     def _hold_until(self, term: int, until_ms: int) -> None:
         boot = self._membership.process.boot
         self._deadline.write(Deadline(boot, term, until_ms))
+        self._guarding.extend(term, until_ms)
         self._take(ev.Extended(until_ms))
         self._drivers.extend(until_ms)
 
@@ -249,6 +262,7 @@ class Node:
         if others != self._others:
             self._others = others
             self._take(ev.OthersChanged(*others))
+            self._mailbox.put(self._judge_guard)
         self._prove_own_runs()
 
     def _prove_own_runs(self) -> None:
@@ -280,9 +294,20 @@ class Node:
                 remedy="send the newest declaration",
             )
         specs_of(request.resources, self._data_mode)
+        self._check_allowed(request)
         if request != self._declared:
             self._membership.store.save_declared(request)
             self._declare(request)
+
+    def _check_allowed(self, request: GroupRequest) -> None:
+        """Refuse what this host's administrator does not allow; say what he should know."""
+        allowed = self._machine.allowed()
+        allowed.check(request.resources)
+        concern = allowed.concern()
+        if concern is None:
+            self._chronicle.clear_alert(ALLOWED, OPEN)
+        else:
+            self._chronicle.raise_alert(ALLOWED, concern)
 
     def release(self, request: ReleaseRequest) -> Accepted:
         voter = self._voter_of("release")
@@ -329,7 +354,7 @@ class Node:
     def stand(self, request: StandRequest) -> Accepted:
         voter = self._voter_of("stand")
         self._take(ev.Forgiven())
-        found = groups.hindrances(self._group, self._clock.now_ms())
+        found = self._hindrances()
         if found:
             raise RefusedError(
                 f"this node does not stand: {'; '.join(found)}",
@@ -394,7 +419,7 @@ class Node:
             case ev.Cancel(name, call):
                 self._drivers.cancel(name, call)
             case ev.AllStopped():
-                self._mailbox.put(self._tell_stopped)
+                self._all_stopped()
             case ev.HandOver():
                 self._mailbox.put(self._hand_over)
             case ev.Serving(term):
@@ -410,6 +435,14 @@ class Node:
                 self._chronicle.note("Declined", "Declaration not taken", values(error=problem))
             case _:
                 assert_never(effect)
+
+    def _all_stopped(self) -> None:
+        """A lost lease is over for the guard too; one being released may still be called off."""
+        lease = self._state.holding
+        if lease is not None and lease.releasing:
+            self._mailbox.put(self._tell_stopped)
+        else:
+            self._guarding.stopped(self._state.last_term, self._tell_stopped)
 
     def _tell_stopped(self) -> None:
         if self._voter is not None:
@@ -428,12 +461,32 @@ class Node:
         if declined is not None:
             self._take(ev.HandOverDeclined(declined.problem))
 
+    def _hindrances(self) -> tuple[str, ...]:
+        found = groups.hindrances(self._group, self._clock.now_ms())
+        return (*found, self._guarding.hindrance) if self._guarding.hindrance else found
+
+    def _guard_ended_it(self, why: str) -> None:
+        """The guard saw the end of the lease: whatever this node's clock says, it is over."""
+        if self._voter is not None and self._state.holding is not None:
+            self._voter.take(ClockSuspect(why))
+
+    def _judge_guard(self) -> None:
+        """A node without a guard does not stand, and hands over if another one would take over."""
+        self._say_eligible()
+        voter, lease = self._voter, None if self._voter is None else self._state.holding
+        if voter is None or lease is None or lease.releasing or not self._guarding.hindrance:
+            return
+        successor = self._successor()
+        if successor is not None and voter.declined(ReleaseRequested(successor)) is None:
+            fields = values(peer=successor, reason=self._guarding.hindrance)
+            self._chronicle.note("HandingOver", "Handing over for want of a guard", fields)
+
     def _say_eligible(self) -> None:
         """Tell the quorum and the others when this node's readiness changes."""
         voter = self._voter
         if voter is None:
             return
-        eligible = not groups.hindrances(self._group, self._clock.now_ms())
+        eligible = not self._hindrances()
         if eligible == self._is_eligible:
             return
         self._is_eligible = eligible
@@ -448,7 +501,7 @@ class Node:
         now_ms = self._clock.now_ms()
         return Report(
             serving_term=self._group.serving_term,
-            hindrances=groups.hindrances(self._group, now_ms),
+            hindrances=self._hindrances(),
             resources=tuple(
                 _status_of(cell, self._since(cell, now_ms)) for cell in self._group.cells.values()
             ),
@@ -513,6 +566,10 @@ def _status_of(cell: Cell, since: datetime) -> ResourceStatus:
         restarts=len(cell.failures),
         since=since,
     )
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
 
 
 def _ignore(_: object) -> None:

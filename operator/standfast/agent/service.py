@@ -6,7 +6,8 @@ import os
 import time
 from importlib import import_module
 
-from standfast.agent.agent import Agent, MakeDrivers, Settings
+from standfast.agent.agent import Agent, Settings
+from standfast.agent.machine import Machine
 from standfast.agent.spare import Spare
 from standfast.errors import StandfastError
 from standfast.member import logs
@@ -16,7 +17,7 @@ PAUSE_S = 3.0
 """Before the process ends with what a person must change: systemd starts it again at once."""
 
 
-def serve(settings: Settings, make_drivers: MakeDrivers) -> None:
+def serve(settings: Settings, machine: Machine) -> None:
     """Run until told to stop. What the agent runs goes on running."""
     logs.set_up(settings.log_level)
     refuse_optimised()
@@ -26,7 +27,7 @@ def serve(settings: Settings, make_drivers: MakeDrivers) -> None:
         spare.relieve()
     make_punctual(real_time=settings.real_time)
     try:
-        asyncio.new_event_loop().run_until_complete(Agent(settings, make_drivers).run())
+        asyncio.new_event_loop().run_until_complete(Agent(settings, machine).run())
     except StandfastError:
         # The spare would meet the same; after a fault of ours it goes to work.
         spare.dismiss()

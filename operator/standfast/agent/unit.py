@@ -9,6 +9,8 @@ what it mounts must be mounted for everybody.
 
 from pathlib import Path
 
+from standfast.guard import unit as guard
+
 NAME = "standfast-agent.service"
 PATH = Path("/etc/systemd/system") / NAME
 
@@ -34,7 +36,8 @@ def unit_text(program: Path) -> str:
 [Unit]
 Description=Standfast agent: high availability for what runs in this machine
 Documentation=https://standfast.dev
-After=network.target dbus.service
+Wants={guard.NAME}
+After=network.target dbus.service {guard.NAME}
 StartLimitIntervalSec=0
 
 [Service]

@@ -101,6 +101,7 @@ class Daemon:
         self._alive_ns = 0
         self._is_told_to_leave = False
         self._is_told_to_restart = False
+        self._is_told_to_retire = False
 
     # ---------------------------------------------------------------- the loop
 
@@ -116,7 +117,7 @@ class Daemon:
             end.setblocking(False)
         self._poll.register(woken, select.EPOLLIN)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, self._note_signal)
         self._keep()
         self._publish()
@@ -125,6 +126,11 @@ class Daemon:
             self.turn()
             with contextlib.suppress(BlockingIOError):
                 woken.recv(64)
+            if self._is_told_to_retire:
+                self._leases.retire()
+                self._keep()
+                self._publish()
+                self._is_told_to_retire = False
             if self._is_told_to_leave and self._may_leave():
                 break
         return self._end()
@@ -151,6 +157,8 @@ class Daemon:
         del frame
         if number == signal.SIGHUP:
             self._is_told_to_restart = True
+        elif number == signal.SIGUSR1:
+            self._is_told_to_retire = True
         else:
             self._is_told_to_leave = True
 

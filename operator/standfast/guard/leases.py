@@ -9,6 +9,7 @@ its deadline. Rules.
 - Within a term the deadline is what the agent says last, earlier or later.
 - While fired, the plan stays as it was.
 - Told to leave, the guard takes no extension: what is armed ends by hand-over or by its deadline.
+- Retired, it has forgotten everything, says yes to everything and does nothing.
 
 Moments are the guard's clock (`elapsed`). Source: `docs/protocol.md`, sections 5 ("Holding",
 "Restart of the holder's agent") and 7.
@@ -42,6 +43,12 @@ class Leases:
     def __init__(self, kept: Iterable[LeaseStatus] = ()) -> None:
         self._leases = {lease.lease: lease for lease in kept}
         self.leaving = False
+        self._is_retired = False
+
+    def retire(self) -> None:
+        """Forget everything, and guard nothing from now on."""
+        self._leases.clear()
+        self._is_retired = True
 
     def all(self) -> tuple[LeaseStatus, ...]:
         return tuple(self._leases.values())
@@ -169,7 +176,8 @@ class Leases:
         return True
 
     def _put(self, lease: LeaseStatus) -> None:
-        self._leases[lease.lease] = lease
+        if not self._is_retired:
+            self._leases[lease.lease] = lease
 
     def _in(self, stage: Stage) -> Iterator[LeaseStatus]:
         return (lease for lease in self._leases.values() if lease.stage is stage)

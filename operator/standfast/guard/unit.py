@@ -11,6 +11,9 @@ from pathlib import Path
 
 NAME = "standfast-guard.service"
 PATH = Path("/etc/systemd/system") / NAME
+RETIRE = "USR1"
+"""This signal lets the guard forget everything and guard nothing any more: before an uninstall, by
+which what runs goes on running."""
 
 CAPABILITIES = {
     "CAP_NET_ADMIN": "taking addresses away",

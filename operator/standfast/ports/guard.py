@@ -81,7 +81,10 @@ class Guard(Protocol):
         ...
 
     def strike(self, term: int) -> None:
-        """The lease of `term` is lost: take everything away now. Never raises."""
+        """The lease of `term` is lost: take everything away now. Never raises.
+
+        Nothing happens when a newer term was extended since; so with `disarm`.
+        """
         ...
 
     async def disarm(self, term: int) -> None:
@@ -100,6 +103,6 @@ class Guard(Protocol):
     async def watch(self, report: Callable[[GuardEvent], None]) -> None:
         """Connect, stay connected, and report changes until cancelled; never returns or raises.
 
-        `report` returns at once. The first report is BACK, or GONE and after a while LOST.
+        `report` returns at once. At first comes BACK, or GONE and after a while LOST.
         """
         ...

@@ -10,16 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from standfast.adapters.fakes import FakeClock, FakeDriver
+from standfast.adapters.drivers.guarded import GuardedDriver, Plan
+from standfast.adapters.fakes import FakeClock, FakeDriver, FakeGuard
 from standfast.adapters.linux.deadline import DeadlineFile
+from standfast.agent.allowed import DEFAULT_TEXT, parse
+from standfast.agent.machine import Machine
 from standfast.agent.node import Node
 from standfast.core.events import ClockSuspect
 from standfast.core.group_spec import Spec
 from standfast.core.ids import MemberUid
 from standfast.core.record import Member, MemberKind
 from standfast.errors import RefusedError, TransientError, UserError
+from standfast.guard.protocol import Stage
 from standfast.member.membership import Membership
 from standfast.member.status import Usage, status_of
+from standfast.ports.guard import MountTarget, Target
 from standfast.ports.resource import Presence
 from standfast.wire import api
 from standfast.wire.resources import OnFailure, Systemd, Vip
@@ -44,6 +49,8 @@ class House:
     clock: FakeClock = field(default_factory=FakeClock)
     things: dict[str, FakeDriver] = field(default_factory=dict)
     enroller: Enroller = field(default_factory=Enroller)
+    guard: FakeGuard = field(default_factory=FakeGuard)
+    allowed: str = DEFAULT_TEXT
     now: Membership | None = None
     declared: int = 0
 
@@ -66,10 +73,21 @@ class House:
         self.things[spec.name] = fresh
         return fresh
 
+    def guarded(self, spec: Spec, plan: Plan) -> GuardedDriver:
+        async def targets() -> tuple[Target, ...]:
+            return (MountTarget(f"/srv/{spec.name}"),)
+
+        return GuardedDriver(self.make(spec), plan, targets)
+
     async def boot(self) -> Membership:
         """Start the agent."""
         self.now = membership_at(self.directory / "state", MemberKind.DATA, self.clock)
-        self.now.open(lambda opened: Node(opened, self.deadline, self.make))
+        machine = Machine(
+            make_drivers=lambda clock, sink, plan: lambda spec: self.guarded(spec, plan),
+            make_guard=lambda member: self.guard,
+            allowed=lambda: parse(self.allowed),
+        )
+        self.now.open(lambda opened: Node(opened, self.deadline, machine))
         await drain(self.now)
         return self.now
 
@@ -393,3 +411,87 @@ async def test_the_status_number_grows_with_every_change_and_rests_at_rest(house
     await house.live(100)
     assert house.status().seq > before
     assert house.membership.cluster == CLUSTER
+
+
+async def test_what_runs_is_under_guard_and_the_lease_is_too(house: House) -> None:
+    await serve(house)
+    assert set(house.guard.planned) == {"web", "vip"}
+    assert house.guard.stage is Stage.ARMED
+    deadline = house.deadline.read()
+    assert deadline is not None
+    assert (house.guard.term, house.guard.until_ms) == (deadline.term, deadline.until_ms)
+
+
+async def test_a_released_lease_is_disarmed(house: House) -> None:
+    await serve(house)
+    house.membership.duties.release(api.ReleaseRequest(request_id="r1"))
+    await house.live(200)
+    assert "disarm 1" in house.guard.calls
+    assert house.guard.planned == {} or house.guard.term > 1
+
+
+async def test_a_guard_that_fired_ends_the_lease_and_the_node_stands_again(house: House) -> None:
+    await serve(house)
+    first = house.guard.term
+    house.guard.fire()
+    await house.live(3000)
+    assert "LeaseLost" in house.kinds()
+    assert house.status().role == "Active"
+    assert house.guard.term > first
+    assert house.running == {"web", "vip"}
+    calls = house.guard.calls
+    assert calls.index(f"disarm {first}") < calls.index(f"extend {first + 1}")
+
+
+async def test_a_lost_lease_strikes_before_the_agent_has_stopped_anything(house: House) -> None:
+    await serve(house)
+    house.membership.voter.take(ClockSuspect("a test"))
+    assert "strike 1" in house.guard.calls
+    await house.live(3000)
+    assert house.status().role == "Active"
+
+
+async def test_without_a_guard_the_node_does_not_stand(house: House) -> None:
+    house.guard.die(for_good=True)
+    await join(house)
+    house.declare(WEB, VIP)
+    await house.live(3000)
+    house.guard.die(for_good=True)
+    await house.live(3000)
+    status = house.status()
+    assert house.running == set()
+    assert "no guard for more than 1 s" in status.ineligible_reasons
+    house.guard.come_back()
+    await house.live(3000)
+    assert house.status().role == "Active"
+
+
+async def test_a_guard_lost_with_nobody_to_take_over_ends_nothing(house: House) -> None:
+    """The kernel's lease and the agent still stand behind it."""
+    await serve(house)
+    house.guard.die(for_good=True)
+    await house.live(3000)
+    assert house.running == {"web", "vip"}
+    assert {alert.reason for alert in house.status().alerts} >= {"GuardGone", "GuardLost"}
+    house.guard.come_back()
+    await house.live(200)
+    assert not {alert.reason for alert in house.status().alerts} & {"GuardGone", "GuardLost"}
+
+
+async def test_the_hosts_file_bounds_what_is_declared(house: House) -> None:
+    await serve(house)
+    house.allowed = '[allow]\nunits = ["web.service"]\n'
+    with pytest.raises(UserError, match=r"takes the address 10\.0\.0\.100"):
+        house.declare(WEB, VIP)
+    assert house.running == {"web", "vip"}, "nothing has changed"
+    house.allowed = "[allow"
+    with pytest.raises(UserError, match="does not say what the agent may touch"):
+        house.declare(WEB)
+
+
+async def test_a_host_that_allows_everything_says_so(house: House) -> None:
+    await serve(house)
+    assert "AllowsEveryUnit" in {alert.reason for alert in house.status().alerts}
+    house.allowed = '[allow]\nunits = ["web.service"]\naddresses = ["10.0.0.0/24"]\n'
+    house.declare(WEB, VIP)
+    assert "AllowsEveryUnit" not in {alert.reason for alert in house.status().alerts}

@@ -53,12 +53,14 @@ class FakeGuard:
 
     def strike(self, term: int) -> None:
         self.calls.append(f"strike {term}")
-        if self.is_there and self.stage is Stage.ARMED:
+        if term >= self.term and self.is_there and self.stage is Stage.ARMED:
             self.fire()
 
     async def disarm(self, term: int) -> None:
         self.calls.append(f"disarm {term}")
         self._must_be_there()
+        if term < self.term:
+            return
         if self.left:
             raise TransientError(f"the guard does not disarm: {self.left}")
         self.stage, self.term = Stage.IDLE, max(self.term, term)

@@ -3,7 +3,8 @@
 The client remembers the plan and the last extension and says both again to a guard that comes
 back. What an earlier run of the agent had planned is taken over from the guard and stays planned
 until the lease is disarmed, so that a restart leaves no gap. A guard that is alive and does not
-answer counts as dead: a stopped process guards nothing.
+answer counts as dead: a stopped process guards nothing. A node belongs to one cluster: leases of
+other names are those of its earlier identities, and are disarmed.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from standfast.guard.protocol import (
     Strike,
     Target,
 )
-from standfast.guard.status import GuardStatus, LeaseStatus, read_outcome, read_status
+from standfast.guard.status import GuardStatus, read_outcome, read_status
 from standfast.ports.guard import GuardChange, GuardEvent
 
 ANSWER_S = 0.5
@@ -122,6 +123,8 @@ class GuardClient:
 
     def strike(self, term: int) -> None:
         wanted = self._wanted
+        if wanted.is_armed and wanted.term > term:
+            return
         wanted.is_armed = False
         wanted.struck_term = max(term, wanted.term, wanted.their_term)
         if self._socket is not None:
@@ -129,6 +132,8 @@ class GuardClient:
 
     async def disarm(self, term: int) -> None:
         wanted = self._wanted
+        if wanted.is_armed and wanted.term > term:
+            return
         wanted.is_armed = False
         wanted.disarmed_term = max(wanted.disarmed_term, wanted.term, wanted.their_term, term)
         problem = _problem(await self._ask(Disarm(self._lease, wanted.disarmed_term)))
@@ -200,6 +205,7 @@ class GuardClient:
         wanted = self._wanted
         status = _status(await self._ask(Ask()))
         theirs = next((it for it in status.leases if it.lease == self._lease), None)
+        await self._forget_others(status)
         if theirs is not None:
             if not self._has_inherited:
                 wanted.inherited, wanted.their_term = theirs.targets, theirs.term
@@ -303,13 +309,16 @@ class GuardClient:
             self._waiting.pop(number, None)
 
     async def _is_armed(self) -> bool:
-        leases = (await self.status()).leases
-        mine = next((it for it in leases if it.lease == self._lease), None)
-        return _runs(mine)
+        status = await self.status()
+        await self._forget_others(status)
+        mine = next((it for it in status.leases if it.lease == self._lease), None)
+        return mine is not None and mine.stage is Stage.ARMED
 
-
-def _runs(lease: LeaseStatus | None) -> bool:
-    return lease is not None and lease.stage is Stage.ARMED
+    async def _forget_others(self, status: GuardStatus) -> None:
+        """What an earlier identity of this node protected is not kept down any more."""
+        for it in status.leases:
+            if it.lease != self._lease and it.stage is not Stage.IDLE:
+                await self._ask(Disarm(it.lease, it.term))
 
 
 def _problem(answer: Answer) -> str:
