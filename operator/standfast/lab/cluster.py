@@ -20,6 +20,7 @@ from standfast.lab.software import checkout
 
 OPERATOR_NAMESPACE = "standfast-system"
 UNIT_DIRECTORY = "etc/systemd/system"
+ALLOWED = "etc/standfast/agent.toml"
 ENROLLED_S = 30.0
 CONVERGED_S = 60.0
 
@@ -75,12 +76,16 @@ class LabCluster:
         self.kubectl.apply(example)
 
     def install_units(self, example: Path) -> None:
-        """Puts the example's units into every VM, not enabled."""
+        """Puts the example's units into every VM, not enabled.
+
+        What the example declares, and no more, is allowed there (`/etc/standfast/agent.toml`).
+        """
         units = sorted(example.glob("*.service"))
         for vm in self.lab.vms():
             for unit in units:
                 target = vm.machine.root() / UNIT_DIRECTORY / unit.name
                 target.write_bytes(unit.read_bytes())
+            (vm.machine.root() / ALLOWED).write_text(allowed(example))
             if units:
                 vm.exec(["systemctl", "daemon-reload"])
 
@@ -170,6 +175,19 @@ def documents(directory: Path) -> list[dict[str, object]]:
     for file in sorted(directory.glob("*.yaml")):
         found += [document for document in yaml.safe_load_all(file.read_text()) if document]
     return found
+
+
+def allowed(example: Path) -> str:
+    """The file of a host that allows what an example declares."""
+    units: list[str] = []
+    addresses: list[str] = []
+    for document in documents(example):
+        spec = cast("Mapping[str, object]", document.get("spec") or {})
+        for body in spec.values():
+            if document.get("kind") == "HAResource" and isinstance(body, dict):
+                units += [str(body["unit"])] if "unit" in body else []
+                addresses += [str(body["address"]).partition("/")[0]] if "address" in body else []
+    return f"[allow]\nunits = {json.dumps(units)}\naddresses = {json.dumps(addresses)}\n"
 
 
 def bring_up(lab: Lab, example: Path, name: str) -> LabCluster:
