@@ -13,6 +13,7 @@ from standfast.core.fencing import Contact, Power
 from standfast.core.view import VmSeen
 from standfast.simulator.client import serves
 from standfast.simulator.machine import Machine
+from standfast.simulator.machine import Power as MachinePower
 from standfast.simulator.network import Link
 from standfast.simulator.resources import Resources
 from standfast.simulator.scenario import (
@@ -51,13 +52,22 @@ class DeclaredFaults:
         refused: Why a switchover was refused.
     """
 
-    __slots__ = ("_begin", "_ends", "busy_until_us", "hoped_until_us", "refused", "stage")
+    __slots__ = (
+        "_begin",
+        "_booting",
+        "_ends",
+        "busy_until_us",
+        "hoped_until_us",
+        "refused",
+        "stage",
+    )
 
     def __init__(self, stage: "DirectedWorld") -> None:
         self.stage = stage
         self.busy_until_us = 0
         self.hoped_until_us = 0
         self.refused: Why | None = None
+        self._booting: set[str] = set()
         self._ends: dict[int, tuple[End, Due | None]] = {}
         self._begin: dict[Verb, Callable[[DeclaredFault], End | None]] = {
             Verb.CRASH: self._crash,
@@ -142,9 +152,13 @@ class DeclaredFaults:
         stage = self.stage
         machine = self._machine(fault)
         machine.power_off("somebody powers it off")
-        off = replace(WELL, power=Power.OFF)
-        stage.later(stage.case.assumed.vcenter, stage.steward.learn, machine.name, off)
+        stage.later(stage.case.assumed.vcenter, self._vcenter_tells, machine)
         return lambda: self._boot(machine)
+
+    def _vcenter_tells(self, machine: Machine) -> None:
+        """The news of a power-off arrives, unless it was switched on again before."""
+        if machine.power is MachinePower.OFF and machine.name not in self._booting:
+            self.stage.steward.learn(machine.name, replace(WELL, power=Power.OFF))
 
     def _reboot(self, fault: DeclaredFault) -> None:
         """The init system ends everything at once; the agent releases nothing on its way out."""
@@ -169,7 +183,12 @@ class DeclaredFaults:
         boot = stage.case.assumed.boot if machine.is_data_node else WITNESS_BACK
         if machine.is_data_node:
             stage.steward.learn(machine.name, WELL)
-        self._wait_for(stage.later(boot, machine.power_on))
+        self._booting.add(machine.name)
+        self._wait_for(stage.later(boot, self._booted, machine))
+
+    def _booted(self, machine: Machine) -> None:
+        self._booting.discard(machine.name)
+        machine.power_on()
 
     def _stun(self, fault: DeclaredFault) -> End:
         machine = self._machine(fault)

@@ -74,7 +74,7 @@ class Machine:
         "disturbed_us",
         "excused_until_us",
         "guard_until_ms",
-        "is_a_copy",
+        "identity",
         "is_data_node",
         "journal",
         "kernel_cut_us",
@@ -102,7 +102,7 @@ class Machine:
         self.clock = MachineClock(0, 0, plan.rate_ppm)
         self.journal: Durable | None = None
         self.disk_full = False
-        self.is_a_copy = False
+        self.identity = f"{name}/1" if plan.generation_id else ""
         self.deadline_file: Deadline | None = None
         self.guard_until_ms: int | None = None
         self.kernel_cut_us: int | None = None
@@ -256,6 +256,11 @@ class Machine:
             self.snapshots.append(Snapshot(now_us, uid, self.journal, log, line))
             del self.snapshots[:-SNAPSHOTS_KEPT]
 
+    def is_a_copy(self) -> bool:
+        """Whether its disk was written by another machine, so that its member will halt."""
+        written_by = "" if self.journal is None else self.journal.machine
+        return bool(written_by) and bool(self.identity) and written_by != self.identity
+
     def snapshot_before(self, at_us: int) -> "Snapshot | None":
         """The newest snapshot of the present member that is old enough."""
         good = (s for s in reversed(self.snapshots) if s.at_us <= at_us)
@@ -263,7 +268,9 @@ class Machine:
 
     def go_back_to(self, snapshot: "Snapshot") -> None:
         """The disk is again what it was; the machine is off, and its hypervisor will tell it."""
-        self.is_a_copy = self.plan.generation_id
+        if self.plan.generation_id:
+            name, _, number = self.identity.partition("/")
+            self.identity = f"{name}/{int(number) + 1}"
         self.journal = snapshot.journal
         if self.database is not None:
             self.database.log = list(snapshot.log)

@@ -6,7 +6,6 @@ durable before sent, a look at the clock in time. Chance may stop it between any
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from standfast.core import quorum
@@ -122,10 +121,6 @@ class Process:
         adopted = None
         if deadline is not None and deadline.boot == machine.boot and now_ms < deadline.until_ms:
             adopted = quorum.Adopted(deadline.term, deadline.until_ms)
-        if machine.is_a_copy:
-            message = "the machine's generation id is another: it was reverted or copied"
-            machine.journal = replace(machine.journal, halted=message)
-            machine.is_a_copy = False
         self.runs += 1
         self.run = RunId(f"{machine.boot}/{self.runs}")
         self.alive = True
@@ -135,11 +130,11 @@ class Process:
         adopts = f", adopts term {adopted.term}" if adopted else ""
         world.note(machine.name, f"agent starts{adopts}")
         self.state, effects = quorum.start(
-            machine.journal, machine.boot, self.run, now_ms, adopted
+            machine.journal, machine.boot, self.run, now_ms, adopted, machine=machine.identity
         )
         self._left.extend(effects)
         if machine.database is not None:
-            machine.database.up = not machine.journal.halted
+            machine.database.up = not self.state.durable.halted
         self._drain()
         if not self.alive:
             return

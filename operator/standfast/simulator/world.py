@@ -188,7 +188,6 @@ class World:
         copy.process.uid = original.process.uid
         self.places[original.process.uid].append(copy)
         copy.journal = original.journal
-        copy.is_a_copy = original.plan.generation_id
         if original.database is not None and copy.database is not None:
             copy.database.log = list(original.database.log)
             copy.database.line = original.database.line
@@ -263,7 +262,7 @@ class World:
         for member in config.everyone():
             places = self.places.get(member.uid, [])
             known = any(
-                place.journal is not None and not place.journal.halted and not place.is_a_copy
+                place.journal is not None and not place.journal.halted and not place.is_a_copy()
                 for place in places
             )
             gone += not known
