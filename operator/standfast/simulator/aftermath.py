@@ -51,6 +51,9 @@ def why_nobody(stage: "DirectedWorld") -> Why:
         message = "; ".join([message, *_causes(stage, nodes)])
     elif seen.fence_error and seen.fence_error not in message:
         message = f"{message}: {seen.fence_error}"
+    else:
+        failing = [f"{r.name}: {r.message}" for r in seen.winner.resources if r.message]
+        message = "; ".join([message, *failing])
     return Why(decision.reason, message, decision.remedy)
 
 

@@ -172,14 +172,15 @@ def test_a_standby_in_maintenance_is_not_chosen() -> None:
 
 
 def test_a_cluster_that_never_serves_says_what_is_in_the_way() -> None:
+    """The application takes longer to start than the budget that is declared for it."""
     case = pair()
-    nodes = tuple(dataclasses.replace(node, maintenance=True) for node in case.want.nodes)
-    resting = dataclasses.replace(case, want=dataclasses.replace(case.want, nodes=nodes))
-    run = play(resting, (fault(Verb.CRASH, "vm-a"),), "unit")
+    web, vip = case.things
+    hasty = dataclasses.replace(web, spec=dataclasses.replace(web.spec, start_ms=40))
+    run = play(dataclasses.replace(case, things=(hasty, vip)), (fault(Verb.KILL, "web"),), "unit")
     assert (run.before, run.after, run.outage_ms) == (None, None, None)
     assert run.nobody is not None
     assert "never came into full service" in run.nobody.message
-    assert "vm-a is in maintenance" in run.nobody.message
+    assert "web did not start within 40 ms" in run.nobody.message
 
 
 def test_service_returns_to_the_preferred_node_where_that_is_declared() -> None:
@@ -187,6 +188,11 @@ def test_service_returns_to_the_preferred_node_where_that_is_declared() -> None:
     home = dataclasses.replace(case, want=dataclasses.replace(case.want, failback=True))
     run = play(home, (fault(Verb.SWITCHOVER, other="vm-b"),), "unit")
     assert run.after == "vm-a"
+
+
+def test_news_of_a_power_off_that_is_over_is_no_news() -> None:
+    run = play(pair(), (fault(Verb.POWER_OFF, "vm-b", lasts=50),), "unit")
+    assert run.afterwards.startswith("If vm-a died now, vm-b would serve")
 
 
 def test_telling_a_run_does_not_change_it() -> None:
