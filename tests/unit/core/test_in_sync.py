@@ -98,7 +98,7 @@ def test_a_follower_that_is_connected_but_does_not_write_is_lost_too() -> None:
     world.look(b=at(1000))
     world.position = 2000
     plan = world.looks(PATIENCE_MS, b=at(1000))
-    assert plan.propose == {A}
+    assert plan.propose == frozenset({A})
 
 
 def test_a_slow_follower_that_gets_on_stays() -> None:

@@ -18,7 +18,6 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         is_rewindable: pg_rewind may read from it: a checkpoint of its timeline is complete.
         oldest: Position from which on it still has the log.
         size_bytes: Of all its databases.
-        lost: Members whose slot lost the log they need: only a new base backup helps.
     """
 
     system: str
@@ -30,7 +29,6 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     is_rewindable: bool = False
     oldest: int = 0
     size_bytes: int = 0
-    lost: tuple[str, ...] = ()
 
     @property
     def history(self) -> History:

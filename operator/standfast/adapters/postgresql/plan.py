@@ -39,12 +39,12 @@ class Copy:
     """What is on this node.
 
     Args:
-        member: This node.
         running: The server.
         version: Major version of its programs and data.
         control: None when there is no data directory, or nothing in it.
         history: Of the timeline it is on; none without data.
         position: How far it reaches for certain.
+        is_made: It was just copied or rewound, and not started since: it carries a backup label.
         is_fresh: It has no database besides those that initdb made.
         building: An unfinished build.
         is_configured: The settings in force are those for following this active.
@@ -54,12 +54,12 @@ class Copy:
         behind: A history of the active whose beginning was seen to be gone, in this run.
     """
 
-    member: str
     running: Running
     version: int
     control: Control | None
     history: History | None
     position: int = 0
+    is_made: bool = False
     is_fresh: bool = False
     building: Building = Building.NOTHING
     is_configured: bool = False
@@ -188,13 +188,17 @@ def _related(
 ) -> Step:
     theirs = invitation.history
     relation = kin(mine, copy.position, theirs)
-    if copy.member in invitation.lost or copy.behind == theirs:
+    if copy.behind == theirs:
         why = f"{active} no longer has the log that this copy needs"
         return _with_files(copy, BaseBackup(why))
     if relation is Kin.TWIN:
         return _with_files(copy, BaseBackup(f"two histories call themselves {mine.timeline}"))
     if copy.running is Running.STANDBY:
         return _running(copy, relation, active, invitation)
+    if copy.is_made:
+        if relation is Kin.DIVERGED:
+            return BaseBackup(f"the copy was made from another history than that of {active}")
+        return StartStandby(f"following {active}")
     if control.was_standby:
         if relation is Kin.DIVERGED or copy.beyond == theirs:
             return _back(control, mine, active, invitation)
@@ -227,6 +231,8 @@ def _running(copy: Copy, relation: Kin, active: str, invitation: Invitation) -> 
 
 
 def _back(control: Control, mine: History, active: str, invitation: Invitation) -> Step:
+    if control.was_standby and not control.is_clean:
+        return StartStandby("it is started once more, to be stopped in order")
     if not control.can_rewind:
         why = "neither checksums nor hints in the log: pg_rewind cannot repair this copy"
         return BaseBackup(why)

@@ -34,3 +34,14 @@ def _key(salted: bytes, purpose: bytes) -> bytes:
 
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
+
+
+def salt_of(text: str) -> bytes:
+    """The salt of a verifier; b"" when it is none of this kind."""
+    head = f"SCRAM-SHA-256${ITERATIONS}:"
+    if not text.startswith(head):
+        return b""
+    try:
+        return base64.b64decode(text.removeprefix(head).partition("$")[0], validate=True)
+    except ValueError:
+        return b""

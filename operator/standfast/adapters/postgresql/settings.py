@@ -59,13 +59,19 @@ class Wanted:
         return head + "".join(f"{key} = {quoted(value)}\n" for key, value in rows.items())
 
 
-NEED_RESTART = ("listen_addresses", "wal_log_hints", "hot_standby", "wal_level", "max_wal_senders")
-"""Settings of ours, or that we lean on, which a running server takes only at its next start."""
-
-
 def quoted(value: str) -> str:
     """A value as postgresql.conf takes it."""
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def written(text: str) -> Mapping[str, str]:
+    """The settings in a file of ours."""
+    rows: dict[str, str] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition(" = ")
+        if equals and not key.startswith("#"):
+            rows[key] = value[1:-1].replace("''", "'").replace("\\\\", "\\")
+    return rows
 
 
 def conninfo(fields: Mapping[str, str]) -> str:
@@ -77,7 +83,7 @@ def conninfo(fields: Mapping[str, str]) -> str:
 
 
 def following(
-    hosts: Sequence[str], port: int, password: str, application: str
+    hosts: Sequence[str], port: int, passfile: str, application: str
 ) -> Mapping[str, str]:
     """How a standby reaches the active: every address in turn, encrypted, both sides proven.
 
@@ -88,7 +94,7 @@ def following(
         "host": ",".join(hosts),
         "port": ",".join([str(port)] * len(hosts)),
         "user": ROLE,
-        "password": password,
+        "passfile": passfile,
         "application_name": application,
         "sslmode": "require",
         "channel_binding": "require",
@@ -99,6 +105,16 @@ def following(
         "tcp_user_timeout": str(SENDER_TIMEOUT_MS),
         "options": f"-c wal_sender_timeout={SENDER_TIMEOUT_MS}",
     }
+
+
+def pgpass(password: str) -> str:
+    """The content of a password file of libpq: of our role, wherever it is."""
+    return f"*:*:*:{ROLE}:{password}\n"
+
+
+def read_pgpass(text: str) -> str:
+    """The password in it; "" when it is not one of ours."""
+    return text.strip().removeprefix(f"*:*:*:{ROLE}:") if text.startswith("*:*:*:") else ""
 
 
 def hba_block(hosts: Sequence[str]) -> str:

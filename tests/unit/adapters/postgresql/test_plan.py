@@ -26,7 +26,7 @@ from standfast.adapters.postgresql.wal import Branch, History
 
 MINE = History(1)
 CONTROL = Control("1", ClusterState.SHUT_DOWN_IN_RECOVERY, 1, 400, 450, True, 16 << 20)
-COPY = Copy("b", Running.NO, 15, CONTROL, MINE, position=450)
+COPY = Copy(Running.NO, 15, CONTROL, MINE, position=450)
 STANDBY = replace(COPY, running=Running.STANDBY, is_configured=True, is_streaming=True)
 ACTIVE = Invitation(
     system="1", version=15, timeline=1, port=5432, password="p", is_rewindable=True
@@ -113,8 +113,6 @@ def test_a_standby_whose_log_is_gone_is_built_anew() -> None:
     assert isinstance(stop, StopServer)
     assert stop.why is Why.BEHIND
     assert isinstance(step(replace(COPY, behind=past.history), past), BaseBackup)
-    lost = Invitation(system="1", version=15, timeline=1, port=5432, password="p", lost=("b",))
-    assert isinstance(step(COPY, lost), BaseBackup)
 
 
 def test_after_a_clean_stop_that_was_taken_over_whole_it_follows_at_once() -> None:
@@ -126,6 +124,13 @@ def test_after_a_clean_stop_that_was_taken_over_whole_it_follows_at_once() -> No
 @pytest.mark.parametrize("state", [ClusterState.PRODUCTION, ClusterState.SHUTTING_DOWN])
 def test_what_crashed_while_active_is_rewound(state: ClusterState) -> None:
     assert isinstance(step(was_active(state), NEXT), Rewind)
+
+
+def test_a_copy_just_made_is_started_whatever_its_source_did() -> None:
+    made = replace(was_active(ClusterState.PRODUCTION), is_made=True)
+    assert isinstance(step(made), StartStandby)
+    assert isinstance(step(made, NEXT), StartStandby)
+    assert isinstance(step(replace(made, position=501), NEXT), BaseBackup)
 
 
 def test_a_rewind_waits_for_the_first_checkpoint_of_the_active() -> None:
@@ -153,7 +158,7 @@ def test_files_are_changed_at_rest_only() -> None:
     ):
         control = replace(CONTROL, state=state, system=system)
         history = History(timeline, (Branch(1, 480),) if timeline > 1 else ())
-        copy = Copy("b", running, 15, control, history, position, building=building)
+        copy = Copy(running, 15, control, history, position, building=building)
         found = step(copy, own)
         if isinstance(found, Rewind | BaseBackup | StartStandby):
             assert running is Running.NO

@@ -5,8 +5,11 @@ from standfast.adapters.postgresql.settings import (
     conninfo,
     following,
     hba_block,
+    pgpass,
+    read_pgpass,
     slot_name,
     with_block,
+    written,
 )
 
 USERS = "local all postgres peer\nhost all all 10.0.0.0/8 scram-sha-256\n"
@@ -47,3 +50,15 @@ def test_our_block_comes_first_and_replaces_itself() -> None:
 def test_a_slot_is_named_in_letters_that_a_slot_may_have() -> None:
     assert slot_name("0a1B-2c") == "standfast_0a1b_2c"
     assert len(slot_name("x" * 99)) == 63
+
+
+def test_the_file_reads_as_it_was_written() -> None:
+    rows = written(Wanted("pg", names='FIRST 1 ("b")', conninfo=r"a='it\\'s'").text())
+    assert rows["synchronous_standby_names"] == 'FIRST 1 ("b")'
+    assert rows["primary_conninfo"] == r"a='it\\'s'"
+    assert rows["primary_slot_name"] == ""
+
+
+def test_a_password_file_reads_as_it_was_written() -> None:
+    assert read_pgpass(pgpass("secret")) == "secret"
+    assert read_pgpass("") == ""

@@ -1,0 +1,458 @@
+"""PostgreSQL with a copy on every node, as a resource: the `ReplicatedDriver` of one cluster.
+
+Its parts are in `adapters.postgresql`. Two things happen at once: calls of the group (start, stop,
+kill, looks), and passes that tend the copy. A call ends a pass first; a pass never begins within
+a call. What may have been told to promote is marked in memory that a restart of the agent
+survives: a standby that was never told survives a kill, everything else does not.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from standfast.adapters.drivers.host import DriverHost
+from standfast.adapters.drivers.unit_findings import concerns, obstacle
+from standfast.adapters.postgresql.config import PostgresqlConfig
+from standfast.adapters.postgresql.following import Following
+from standfast.adapters.postgresql.instance import IN_RECOVERY, Instance
+from standfast.adapters.postgresql.kit import Kit
+from standfast.adapters.postgresql.leading import Leading
+from standfast.adapters.postgresql.note import Note, Notebook
+from standfast.adapters.postgresql.plan import Running
+from standfast.adapters.postgresql.role import PasswordFile
+from standfast.adapters.postgresql.server import Postmaster, processes, tell, until_ended
+from standfast.adapters.postgresql.session import StatementError
+from standfast.adapters.postgresql.trust import distrust
+from standfast.errors import StandfastError, TransientError, UserError
+from standfast.ports.events import Alert
+from standfast.ports.replication import Leader, Part, Place, Replication
+from standfast.ports.resource import (
+    Change,
+    Health,
+    Presence,
+    Report,
+    ResourceEvent,
+    ResourceState,
+    Verdict,
+)
+
+LEADING_S = 0.25
+FOLLOWING_S = 0.5
+AGAIN_S_MAX = 10.0
+PROMOTED_LOOK_S = 0.002
+KILL_AGAIN_S = 0.02
+STRANGER_S = 1.0
+RESTART_MS = 20_000
+PROBE_S = 0.8
+RECOVERING_MS_MAX = 60_000
+NOT_IN_RECOVERY = "55000"
+TROUBLE = "ReplicationTrouble"
+REFUSED = "CannotFollow"
+_RECOVERING = ("starting up", "in recovery mode", "not yet accepting", "shutting down")
+
+
+class PostgresqlDriver:
+    """One database cluster on this node."""
+
+    def __init__(self, config: PostgresqlConfig, host: DriverHost) -> None:
+        self._config = config
+        self._host = host
+        self._instance = instance = Instance(config, host.units)
+        notes = Notebook(instance.account, instance.places.own)
+        passwords = PasswordFile(instance.places, instance.account, notes)
+        self._kit = Kit(config.name, instance, notes, passwords, host.clock, host.sink)
+        self._leading = Leading(self._kit)
+        self._following = Following(self._kit, self._tell)
+        self._mark = config.run / f"{config.name}.promoted"
+        self._place: Place | None = None
+        self._leader: Leader | None = None
+        self._required: frozenset[str] = frozenset()
+        self._replication = Replication(Part.UNKNOWN, "not looked at yet")
+        self._invitation = b""
+        self._attempt = 0
+        self._calls = 0  # starts, stops and kills under way: no pass begins
+        self._wants_active = False
+        self._active: Postmaster | None = None
+        self._pass: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._recovering_ms: int | None = None
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._news: Callable[[], None] = _nothing
+
+    @property
+    def name(self) -> str:
+        return self._config.name
+
+    # ---------------------------------------------------------------- what the agent tells
+
+    def settle(self, place: Place) -> None:
+        self._place = place
+        self._wake.set()
+
+    def follow(self, leader: Leader | None) -> None:
+        if leader != self._leader:
+            self._leader = leader
+            self._wake.set()
+
+    def require(self, members: frozenset[str]) -> None:
+        self._required = members
+        self._leading.required = members
+        self._wake.set()
+
+    def invitation(self) -> bytes:
+        return self._invitation if self._active is not None else b""
+
+    def replication(self) -> Replication:
+        return self._replication
+
+    # ---------------------------------------------------------------- looks
+
+    async def probe(self) -> ResourceState:
+        try:
+            async with asyncio.timeout(PROBE_S):
+                running = await self._instance.running()
+        except TimeoutError:
+            running = Running.UNKNOWN
+        match running:
+            case Running.PRIMARY:
+                return ResourceState(Presence.RUNNING, "the server accepts writes")
+            case Running.STANDBY:
+                return ResourceState(Presence.STOPPED, f"standby: {self._replication.message}")
+            case Running.NO:
+                return ResourceState(Presence.STOPPED, f"no server runs: {self._said}")
+            case Running.UNKNOWN:
+                if await self._is_unpromoted():
+                    return ResourceState(Presence.STOPPED, "a standby is starting")
+                return ResourceState(Presence.UNKNOWN, "the server does not say what it is")
+
+    @property
+    def _said(self) -> str:
+        return self._replication.message
+
+    async def check(self) -> Health:
+        server = self._instance.postmaster()
+        if server is None:
+            return Health(Verdict.DOWN, f"no server runs in {self._config.data}")
+        try:
+            (said,) = await self._instance.session(server).rows(IN_RECOVERY)
+        except (StandfastError, ValueError) as error:
+            return self._judge_silence(str(error).partition("\n")[0])
+        self._recovering_ms = None
+        if said == "t":
+            return Health(Verdict.DOWN, "the server is a standby")
+        return Health(Verdict.UP, self._said)
+
+    def _judge_silence(self, problem: str) -> Health:
+        """A server that recovers from a crash says so, and gets time; one that is mute is down."""
+        now_ms = self._host.clock.now_ms()
+        if not any(word in problem for word in _RECOVERING):
+            return Health(Verdict.DOWN, problem)
+        if self._recovering_ms is None:
+            self._recovering_ms = now_ms
+        if now_ms - self._recovering_ms >= RECOVERING_MS_MAX:
+            return Health(Verdict.DOWN, problem)
+        return Health(Verdict.UNKNOWN, problem)
+
+    async def ready(self) -> list[str]:
+        try:
+            found = await self._distrust()
+            facts = await self._host.units.facts(self._config.unit)
+        except StandfastError as error:
+            return [f"{error.problem} ({error.remedy})" if error.remedy else error.problem]
+        blocked = [found, obstacle(self._config.unit, self.name, facts)]
+        return [f"{error.problem} ({error.remedy})" for error in blocked if error is not None]
+
+    async def concerns(self) -> list[Alert]:
+        try:
+            facts = await self._host.units.facts(self._config.unit)
+        except TransientError:
+            return []  # `ready` says so
+        return concerns(self._config.unit, self.name, facts)
+
+    async def _distrust(self) -> UserError | None:
+        if self._place is None:
+            return UserError(f"{self.name}: the cluster's nodes are not known yet")
+        places = self._instance.places
+        places.program("postgres")
+        control = await self._instance.control()
+        return distrust(self.name, places, control, self._kit.notes.read(), self._place)
+
+    # ---------------------------------------------------------------- start
+
+    async def start(self, lease_until_ms: int | None) -> None:
+        del lease_until_ms  # the kernel does not end a server by itself; the guard does
+        with self._call():
+            attempt = self._attempt
+            self._wants_active = True
+            await self._end_pass()
+            self._replication = Replication(Part.UNKNOWN, "becoming active")
+            found = await self._distrust()
+            if found is not None:
+                raise found
+            running = await self._until_known()
+            self._go_on_only_if(attempt)
+            await self._begin_with()
+            if self._active is None:
+                self._leading = Leading(self._kit)
+                self._leading.required = self._required
+            if await self._leading.prepare(running):
+                self._kit.note("Restarting", "Starting the server anew so that others can follow")
+                await self._instance.halt(RESTART_MS)
+                running = Running.NO
+            self._go_on_only_if(attempt)
+            if running is Running.NO:
+                await self._instance.launch()
+                running = await self._until_known()
+                self._go_on_only_if(attempt)
+            if running is Running.STANDBY:
+                await self._promote(attempt)
+            server = self._instance.postmaster()
+            if server is None:
+                raise TransientError(f"{self.name}: the server ended while it became active")
+            self._active = server
+            self._moved.set()
+        self._wake.set()
+
+    async def _until_known(self) -> Running:
+        """A server that is starting or ending gets the time it needs; the caller's is limited."""
+        while True:
+            running = await self._instance.running()
+            if running is not Running.UNKNOWN:
+                return running
+            await asyncio.sleep(KILL_AGAIN_S)
+
+    async def _begin_with(self) -> None:
+        """These are the data of the cluster from now on."""
+        control = await self._instance.control()
+        assert self._place is not None, "trusted"
+        assert control is not None, "trusted"
+        await self._kit.notes.write(Note(cluster=self._place.cluster, system=control.system))
+
+    async def _promote(self, attempt: int) -> None:
+        """Marked first; true on return: it accepts writes."""
+        server = self._instance.postmaster()
+        if server is None:
+            raise TransientError(f"{self.name}: the standby ended before it was promoted")
+        session = self._instance.session(server)
+        self._mark.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._mark.write_text(server.mark, encoding="ascii")
+        try:
+            await session.do("SELECT pg_promote(false)")
+        except StatementError as error:
+            if error.sqlstate != NOT_IN_RECOVERY:
+                raise
+        while True:
+            self._go_on_only_if(attempt)
+            (said,) = await session.rows(IN_RECOVERY)
+            if said == "f":
+                return
+            await asyncio.sleep(PROMOTED_LOOK_S)
+
+    def _go_on_only_if(self, attempt: int) -> None:
+        if attempt != self._attempt:
+            raise TransientError(f"{self.name}: the start was overtaken by a stop")
+
+    # ---------------------------------------------------------------- stop and kill
+
+    async def stop(self, budget_ms: int) -> None:
+        with self._call():
+            was_active = self._leave()
+            await self._end_pass()
+            if not was_active and await self._is_harmless():
+                return
+            await self._instance.halt(budget_ms)
+            self._mark.unlink(missing_ok=True)
+
+    async def kill(self) -> None:
+        with self._call():
+            was_active = self._leave()
+            await self._end_pass()
+            while was_active or not await self._is_harmless():
+                if await self._killed():
+                    break
+                await asyncio.sleep(KILL_AGAIN_S)
+            if self._instance.postmaster() is None:
+                self._mark.unlink(missing_ok=True)
+
+    def _leave(self) -> bool:
+        """From here on the active role is over; whether it was ours."""
+        was_active = self._wants_active
+        self._attempt += 1
+        self._wants_active = False
+        self._active = None
+        self._invitation = b""
+        self._moved.set()
+        return was_active
+
+    async def _killed(self) -> bool:
+        """The processes first, wherever they are; then the unit: it must not bring them back."""
+        with contextlib.suppress(TransientError):
+            for pid in await asyncio.to_thread(processes, self._config.data):
+                tell(pid, signal.SIGKILL)
+            await self._host.units.ask_stop(self._config.unit)
+            await self._host.units.kill(self._config.unit)
+            return await self._instance.is_at_rest()
+        return False
+
+    async def _is_harmless(self) -> bool:
+        """Whether nothing is here that writes, or could begin to by an order already given."""
+        match await self._instance.running():
+            case Running.NO:
+                return True
+            case Running.STANDBY:
+                return not self._is_marked()
+            case Running.PRIMARY:
+                return False
+            case Running.UNKNOWN:
+                return await self._is_unpromoted()
+
+    async def _is_unpromoted(self) -> bool:
+        """A server that does not answer, but whose files say that it can only follow."""
+        places = self._instance.places
+        if self._instance.postmaster() is None or self._is_marked():
+            return False
+        if not places.signal.exists():
+            return False
+        with contextlib.suppress(StandfastError):
+            control = await self._instance.control()
+            return control is not None and control.was_standby
+        return False
+
+    def _is_marked(self) -> bool:
+        """Whether the server that runs was told to promote by this run or an earlier one."""
+        server = self._instance.postmaster()
+        try:
+            return server is not None and self._mark.read_text(encoding="ascii") == server.mark
+        except FileNotFoundError:
+            return False
+
+    def extend(self, lease_until_ms: int) -> None:
+        """Nothing in the kernel ends with the lease; the guard holds the deadline of the unit."""
+
+    # ---------------------------------------------------------------- events
+
+    async def watch(self, report: Report) -> None:
+        is_told = False
+        while True:
+            self._moved.clear()
+            server = self._active
+            if server is not None:
+                await until_ended(server.pid)
+                if self._active is server:
+                    self._active = None
+                    self._replication = Replication(Part.DOWN, "the server ended")
+                    report(self._event(Change.DIED, f"the server of {self._config.unit} ended"))
+                continue
+            is_stranger = await self._is_stranger()
+            if is_stranger and not is_told:
+                report(self._event(Change.APPEARED, "the server accepts writes, unasked"))
+            is_told = is_stranger
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STRANGER_S):
+                    await self._moved.wait()
+
+    async def _is_stranger(self) -> bool:
+        """Whether a server accepts writes that was not told to."""
+        attempt = self._attempt
+        if self._wants_active or self._calls or self._instance.postmaster() is None:
+            return False
+        running = await self._instance.running()
+        return running is Running.PRIMARY and attempt == self._attempt
+
+    def _event(self, change: Change, message: str) -> ResourceEvent:
+        return ResourceEvent(self.name, change, message, self._host.clock.now_ms())
+
+    # ---------------------------------------------------------------- passes
+
+    async def tend(self, news: Callable[[], None]) -> None:
+        self._news = news
+        while True:
+            self._wake.clear()
+            if not self._calls and self._place is not None:
+                await self._tend_once(self._place)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s):
+                    await self._wake.wait()
+
+    @property
+    def _pause_s(self) -> float:
+        usual_s = LEADING_S if self._active is not None else FOLLOWING_S
+        return min(usual_s * 2.0 ** min(self._failures, 8), AGAIN_S_MAX)
+
+    async def _tend_once(self, place: Place) -> None:
+        before = (self._replication, self._invitation)
+        self._pass = asyncio.create_task(self._look(place), name=f"tend {self.name}")
+        try:
+            await asyncio.wait({self._pass})
+        finally:
+            self._pass.cancel()
+        if self._pass.cancelled():
+            return
+        error = self._pass.exception()
+        if error is None:
+            self._failures = 0
+            self._host.sink.clear_alert(self.name, TROUBLE)
+        elif isinstance(error, StandfastError):
+            self._say_trouble(error)
+        else:
+            raise error
+        if (self._replication, self._invitation) != before:
+            self._tell()
+
+    async def _look(self, place: Place) -> None:
+        if self._active is not None:
+            state = await self._leading.look(place)
+            self._replication, self._invitation = state.replication, state.invitation
+        elif not self._wants_active:
+            try:
+                await self._following.look(place, self._leader)
+            finally:
+                self._replication = self._following.replication
+            self._tell_refusal()
+
+    def _tell(self) -> None:
+        if not self._wants_active:
+            self._replication = self._following.replication
+        self._news()
+
+    def _tell_refusal(self) -> None:
+        refusal = self._following.refusal
+        if refusal is None:
+            self._host.sink.clear_alert(self.name, REFUSED)
+        else:
+            alert = Alert(REFUSED, refusal.message, refusal.remedy)
+            self._host.sink.raise_alert(self.name, alert)
+
+    def _say_trouble(self, error: StandfastError) -> None:
+        self._failures += 1
+        if self._wants_active or self._failures < 3:
+            return
+        self._host.sink.raise_alert(self.name, Alert(TROUBLE, error.problem, error.remedy))
+
+    async def _end_pass(self) -> None:
+        if self._pass is not None and not self._pass.done():
+            self._pass.cancel()
+            await asyncio.wait({self._pass})
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """No pass begins meanwhile."""
+        self._calls += 1
+        self._attempt += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            self._wake.set()
+
+    async def close(self) -> None:
+        await self._end_pass()
+        await self._leading.close()
+        await self._instance.close()
+
+
+def _nothing() -> None:
+    """Nobody is told before `tend` begins."""

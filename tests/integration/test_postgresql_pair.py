@@ -1,0 +1,307 @@
+"""The PostgreSQL driver over real servers: copies are built, followed, promoted and repaired."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from standfast.adapters.postgresql.server import postmaster
+from standfast.ports.replication import Follower, Part, Replication
+from standfast.ports.resource import Presence
+from tests.integration.postgresql_bed import APP, PgNode, Writer, nodes
+
+pytestmark = pytest.mark.root
+
+PROMOTED_S = 0.5
+"""From the order to the first write, on a busy machine; idle it is a tenth of that."""
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[PgNode, PgNode]]:
+    """A is active with an application's table; B has nothing and is tended."""
+    async with nodes("a", "b") as (a, b):
+        a.init()
+        for node in (a, b):
+            node.tend()
+        await a.start()
+        await a.until_invites()
+        for statement in APP.split(";"):
+            a.sql(statement)
+        yield a, b
+
+
+@pytest.fixture
+async def following(pair: tuple[PgNode, PgNode]) -> tuple[PgNode, PgNode]:
+    """B follows A."""
+    a, b = pair
+    a.lead(b)
+    await b.until_follows()
+    return a, b
+
+
+def seen(replication: Replication, node: PgNode) -> Follower | None:
+    uid = node.neighbour.uid
+    return next((f for f in replication.followers if f.uid == uid), None)
+
+
+async def in_sync(a: PgNode, b: PgNode) -> None:
+    """Let A's writes wait for B, as the agent does before it proposes B."""
+    a.driver.require(frozenset({b.neighbour.uid}))
+
+    def holds(replication: Replication) -> bool:
+        follower = seen(replication, b)
+        return follower is not None and follower.holds_all
+
+    await a.until(holds)
+
+
+def numbers(node: PgNode) -> list[int]:
+    return [int(str(row[0])) for row in node.sql("SELECT number FROM written ORDER BY 1")]
+
+
+async def test_a_copy_is_built_and_follows(following: tuple[PgNode, PgNode]) -> None:
+    a, b = following
+    a.sql("INSERT INTO written VALUES (1)")
+    await b.until_follows()
+    assert numbers(b) == [1]
+    assert (await a.driver.probe()).presence is Presence.RUNNING
+    assert (await b.driver.probe()).presence is Presence.STOPPED
+    assert await b.driver.ready() == []
+    assert b.value("SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) LIMIT 1") == "f"
+    encrypted = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_replication USING (pid)"
+    assert a.value(encrypted) == "t"
+
+
+async def test_no_acknowledged_write_is_lost_by_a_promotion(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    a, b = following
+    await in_sync(a, b)
+    async with Writer(a.dsn) as writer:
+        await writer.until_writes(200)
+        a.power_off()
+        await a.driver.kill()
+    began = time.monotonic()
+    await b.start()
+    b.sql("INSERT INTO written VALUES (-1)")
+    took_s = time.monotonic() - began
+    print(f"promoted and written after {took_s * 1000:.0f} ms")
+    assert took_s < PROMOTED_S
+    found = numbers(b)
+    assert set(writer.acknowledged) <= set(found)
+    assert len(found) == len(set(found))
+
+
+async def test_what_was_active_rejoins_by_a_rewind(following: tuple[PgNode, PgNode]) -> None:
+    a, b = following
+    await in_sync(a, b)
+    await b.forget()
+    b.power_off()
+    async with Writer(a.dsn) as writer:
+        await asyncio.sleep(0.3)  # written here, waiting for B, never acknowledged
+        assert writer.acknowledged == []
+        a.power_off()
+        await a.driver.kill()
+    b.make_driver()
+    b.tend()
+    await b.start()
+    await b.until_invites()
+    b.sql("INSERT INTO written VALUES (-1)")
+    b.lead(a)
+    await a.until_follows()
+    assert numbers(a) == numbers(b) == [-1]
+    assert "Rewind" in [note.kind for note in a.sink.notes]
+    (saved,) = (a.root / "data.standfast").glob("diverged-*")
+    assert (saved / "pg_control").exists()
+
+
+async def test_after_a_clean_stop_nothing_needs_to_be_repaired(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    a, b = following
+    await in_sync(a, b)
+    a.sql("INSERT INTO written VALUES (1)")
+    await a.driver.stop(10_000)
+    await b.start()
+    await b.until_invites()
+    b.lead(a)
+    await a.until_follows()
+    assert [note.kind for note in a.sink.notes if note.kind in {"Rewind", "BaseBackup"}] == []
+    assert numbers(a) == [1]
+
+
+async def test_writes_wait_for_an_absent_follower_until_it_is_given_up(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    a, b = following
+    await in_sync(a, b)
+    async with Writer(a.dsn) as writer:
+        await writer.until_writes(10)
+        await b.forget()
+        b.power_off()
+        await asyncio.sleep(0.2)
+        stuck = len(writer.acknowledged)
+        await asyncio.sleep(0.5)
+        assert len(writer.acknowledged) == stuck
+        a.driver.require(frozenset())
+        await writer.until_writes(10)
+
+
+async def test_a_follower_that_comes_back_holds_all_only_after_it_caught_up(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    a, b = following
+    await b.forget()
+    b.power_off()
+    a.sql("INSERT INTO written SELECT generate_series(1, 1000)")
+    a.driver.require(frozenset({b.neighbour.uid}))
+    await asyncio.sleep(1)
+    follower = seen(a.driver.replication(), b)
+    assert follower is None or not follower.holds_all
+    b.make_driver()
+    b.tend()
+    a.lead(b)
+    await in_sync(a, b)
+    assert len(numbers(b)) == 1000
+
+
+async def test_a_server_that_dies_is_started_again_on_its_timeline(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    a, b = following
+    await in_sync(a, b)
+    names = a.value("SHOW synchronous_standby_names")
+    server = postmaster(a.data)
+    assert server is not None
+    a.power_off()
+    await a.start(frozenset({b.neighbour.uid}))
+    assert a.value("SHOW synchronous_standby_names") == names
+    assert a.value("SELECT timeline_id FROM pg_control_checkpoint()") == "1"
+    await in_sync(a, b)
+
+
+async def test_a_restarted_agent_adopts_what_is_active(following: tuple[PgNode, PgNode]) -> None:
+    a, b = following
+    await in_sync(a, b)
+    server = postmaster(a.data)
+    async with Writer(a.dsn) as writer:
+        await writer.until_writes(10)
+        await a.restart_agent()
+        await a.start(frozenset({b.neighbour.uid}))
+        await writer.until_writes(10)
+        await in_sync(a, b)
+    assert postmaster(a.data) == server
+
+
+async def test_a_restarted_agent_lets_a_standby_follow_on(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    a, b = following
+    server = postmaster(b.data)
+    await b.restart_agent()
+    await b.driver.kill()  # what every agent does that finds no lease
+    assert postmaster(b.data) == server
+    a.lead(b)
+    await b.until_follows()
+    assert postmaster(b.data) == server
+
+
+async def test_a_restarted_agent_kills_what_was_told_to_promote(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    _, b = following
+    await b.start()
+    await b.restart_agent()
+    await b.driver.kill()
+    assert postmaster(b.data) is None
+
+
+async def test_what_never_followed_does_not_become_active(pair: tuple[PgNode, PgNode]) -> None:
+    _, b = pair
+    b.init()
+    (why,) = await b.driver.ready()
+    assert "never followed" in why
+
+
+async def test_a_foreign_database_is_not_replaced(pair: tuple[PgNode, PgNode]) -> None:
+    a, b = pair
+    b.init()
+    command = b.driver._host.units
+    await command.start("")
+    await asyncio.sleep(0.5)
+    b.sql("CREATE TABLE precious (n int)")
+    await b.driver.stop(10_000)
+    a.lead(b)
+    await b.until(lambda r: "another database cluster" in r.message)
+    assert ("pg", "CannotFollow") in b.sink.alerts
+    assert not list(b.root.glob("data.standfast/aside-*"))
+
+
+async def test_a_fresh_database_is_set_aside(pair: tuple[PgNode, PgNode]) -> None:
+    a, b = pair
+    b.init()
+    system = (b.data / "global" / "pg_control").read_bytes()
+    a.lead(b)
+    await b.until_follows()
+    (aside,) = b.root.glob("data.standfast/aside-*")
+    assert (aside / "global" / "pg_control").read_bytes() == system
+
+
+async def test_an_interrupted_rewind_ends_in_a_base_backup(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    a, b = following
+    a.power_off()
+    await a.driver.kill()
+    await b.start()
+    await b.until_invites()
+    note = a.root / "data.standfast" / "note.json"
+    note.write_text(note.read_text().replace('"building":""', '"building":"rewind"'))
+    b.lead(a)
+    await a.until_follows()
+    assert "BaseBackup" in [note.kind for note in a.sink.notes]
+    assert list(a.root.glob("data.standfast/aside-*"))
+
+
+async def test_a_stray_promotion_is_reported_and_stopped(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    _, b = following
+    events: asyncio.Queue[object] = asyncio.Queue()
+    watch = asyncio.create_task(b.driver.watch(events.put_nowait))
+    b.sql("SELECT pg_promote()")
+    await asyncio.wait_for(events.get(), 10)
+    assert (await b.driver.probe()).presence is Presence.RUNNING
+    await b.driver.stop(10_000)
+    assert (await b.driver.probe()).presence is Presence.STOPPED
+    watch.cancel()
+
+
+async def test_three_nodes_follow_whoever_is_active() -> None:
+    async with nodes("a", "b", "c") as (a, b, c):
+        a.init()
+        for node in (a, b, c):
+            node.tend()
+        await a.start()
+        await a.until_invites()
+        for statement in APP.split(";"):
+            a.sql(statement)
+        a.lead(b, c)
+        for node in (b, c):
+            await node.until_follows()
+        a.driver.require(frozenset({b.neighbour.uid, c.neighbour.uid}))
+        async with Writer(a.dsn) as writer:
+            await a.until(
+                lambda r: len(r.followers) == 2 and all(f.holds_all for f in r.followers)
+            )
+            await writer.until_writes(100)
+            a.power_off()
+            await a.driver.kill()
+        await b.start()
+        await b.until_invites()
+        b.lead(a, c)
+        for node in (a, c):
+            await node.until_follows()
+            assert set(writer.acknowledged) <= set(numbers(node))
+        assert b.driver.replication().part is Part.ACTIVE
