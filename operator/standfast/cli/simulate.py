@@ -8,6 +8,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from standfast.errors import RefusedError, StandfastError, UserError
 
 if TYPE_CHECKING:
     from standfast.cli.simulate_runs import Report
-    from standfast.simulator.scenario import DeclaredFault
+    from standfast.simulator.scenario import Case
 
 RUNS, RUNS_EACH = 1_000, 100
 """Of the declared faults; of each fault of the standard set."""
@@ -98,9 +99,6 @@ def simulate(
     timers; machines and network are simulated. Nothing is touched and no cluster is needed.
     """
     from standfast.cli import simulate_input as given
-    from standfast.cli import simulate_runs
-    from standfast.cli.simulate_faults import parse_faults
-    from standfast.simulator.scenario import standard
 
     limit_ms = _length("--outage-max", outage_max)
     _check_picture(picture)
@@ -108,20 +106,24 @@ def simulate(
     chosen = given.choose(declared, cluster)
     told = given.Told(given.spans(starts, "--start-time"), given.spans(stops, "--stop-time"))
     case = given.case_of(declared, chosen, told)
-    scenarios: list[tuple[DeclaredFault, ...]] = [(fault,) for fault in standard(case)]
-    if faults:
-        scenarios = [parse_faults(faults, case)]
-    each = runs or (RUNS if faults else RUNS_EACH)
-    base = seed or secrets.token_hex(3)
-    with _progress(len(scenarios) * each) as advance:
-        findings = tuple(
-            simulate_runs.simulate(case, scenario, base, each, advance) for scenario in scenarios
-        )
-    remarks = tuple(given.remarks(declared, chosen))
-    report = simulate_runs.Report(case, base, each, remarks, findings)
+    report = _simulated(case, faults, runs, seed or secrets.token_hex(3))
+    report = replace(report, remarks=tuple(given.remarks(declared, chosen)))
     _show(report, output)
     _draw(report, picture)
     _judge(report, limit_ms)
+
+
+def _simulated(case: "Case", faults: tuple[str, ...], runs: int | None, seed: str) -> "Report":
+    """Run the declared faults together, or each of the standard set by itself."""
+    from standfast.cli.simulate_faults import parse_faults
+    from standfast.cli.simulate_runs import Report, simulate
+    from standfast.simulator.scenario import standard
+
+    scenarios = [parse_faults(faults, case)] if faults else [(f,) for f in standard(case)]
+    each = runs or (RUNS if faults else RUNS_EACH)
+    with _progress(len(scenarios) * each) as advance:
+        findings = tuple(simulate(case, scenario, seed, each, advance) for scenario in scenarios)
+    return Report(case, seed, each, (), findings)
 
 
 def _length(option: str, value: str | None) -> int | None:
