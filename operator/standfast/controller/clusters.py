@@ -245,7 +245,13 @@ class Clusters:
             for line in scenery.lines.values()
             if line.status is not None and line.status.last_takeover is not None
         }
-        story = scenery.memory.story.moves(names, takeovers)
+        story = scenery.memory.story
+        unread = {
+            name
+            for name, line in scenery.lines.items()
+            if line.now is not None and story.wants(name, line.now.log_seq)
+        }
+        told = story.settled(story.moves(names, takeovers), unread)
         findings = Findings(
             cluster=scenery.cluster,
             want=want,
@@ -258,7 +264,7 @@ class Clusters:
             resources=len(scenery.resources),
             stalled=scenery.stalled or provision.stalled or _unknown_vm(seen),
             converging=provision.converging,
-            last=records.last_failover(scenery.cluster, story, self._parts.store),
+            last=records.last_failover(scenery.cluster, told, self._parts.store),
         )
         async with self._parts.statuses.lock(judged.key):
             held = self._parts.store.held(judged.key)
@@ -270,10 +276,10 @@ class Clusters:
         await report_resources(
             self._parts, scenery.cluster, scenery.resources, scenery.lines, seen
         )
-        for move in self._parts.records.missing(scenery.cluster, scenery.memory.story, story):
+        for move in self._parts.records.missing(scenery.cluster, story, told):
             await self._parts.records.write(
                 scenery.cluster,
-                scenery.memory.story,
+                story,
                 move,
                 DataMode(scenery.cluster.spec.data.value),
             )

@@ -5,7 +5,7 @@ that failed is back and its log has been read; while nothing happens nothing is 
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -52,6 +52,8 @@ class Story:
     entries: dict[str, deque[LogEntry]] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
     told: dict[int, bool] = field(default_factory=dict)
+    _moves: list[Move] = field(default_factory=list)
+    _told_from: object = None
 
     def wants(self, node: str, log_seq: int) -> bool:
         """Whether the node has logged something that was not read."""
@@ -66,8 +68,21 @@ class Story:
     def moves(
         self, names: Mapping[str, str], takeovers: Mapping[int, TakeoverStatus]
     ) -> list[Move]:
-        logs = {node: list(log) for node, log in self.entries.items()}
-        return moves(logs, names, takeovers)
+        """All moves that the logs tell so far; told anew only when there is news."""
+        news = (dict(self.read), set(takeovers))
+        if news != self._told_from:
+            logs = {node: list(log) for node, log in self.entries.items()}
+            self._told_from, self._moves = news, moves(logs, names, takeovers)
+        return self._moves
+
+    def settled(self, found: Sequence[Move], unread: Collection[str]) -> list[Move]:
+        """Moves whose whole story can be known: what the left node logged is read, or cannot be.
+
+        Args:
+            found: All moves.
+            unread: Nodes that are heard and have logged what was not read yet.
+        """
+        return [move for move in found if move.complete or move.from_ not in unread]
 
 
 async def read_log(caller: Caller, door: Door, story: Story, node: str, log_seq: int) -> None:
@@ -77,7 +92,7 @@ async def read_log(caller: Caller, door: Door, story: Story, node: str, log_seq:
     story.take(node, answer, log_seq)
 
 
-def last_failover(cluster: HACluster, found: list[Move], store: Store) -> LastFailover | None:
+def last_failover(cluster: HACluster, found: Sequence[Move], store: Store) -> LastFailover | None:
     """The newest move, or what the status knew of one that no log tells any more."""
     known = cluster.status.last_failover
     newest = max(found, key=lambda move: move.term, default=None)
@@ -126,7 +141,7 @@ class Records:
         self._store = store
         self._recorder = recorder
 
-    def missing(self, cluster: HACluster, story: Story, found: list[Move]) -> list[Move]:
+    def missing(self, cluster: HACluster, story: Story, found: Sequence[Move]) -> list[Move]:
         """Unplanned moves without a record, or with one that can be completed now."""
         namespace, name = cluster.key
         wanted: list[Move] = []

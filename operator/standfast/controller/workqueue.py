@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from standfast.controller.logs import logger
-from standfast.errors import TransientError
+from standfast.errors import StandfastError, TransientError
 from standfast.ports.clock import Clock
 
 K = TypeVar("K")
 
 BACK_OFF_MS_MIN, BACK_OFF_MS_MAX = 50, 60_000
+REFUSED_RETRY_MS = 30_000
+"""After the API server forbade what a pass wanted to write."""
 
 
 class WorkQueue(Generic[K]):
@@ -139,6 +141,9 @@ async def work(queue: WorkQueue[K], once: Callable[[K], Awaitable[int | None]]) 
             again_ms = await once(key)
         except TransientError as error:
             queue.failed(key, error.retry_after_ms)
+        except StandfastError as error:
+            logger(key=str(key)).error("Pass refused", error=error.problem, remedy=error.remedy)
+            queue.failed(key, REFUSED_RETRY_MS)
         except Exception:  # noqa: BLE001 the edge of the process: our bug backs off, by key
             logger(key=str(key)).exception("Pass broke")
             queue.failed(key)

@@ -117,7 +117,7 @@ def of_kubeconfig(path: Path) -> Endpoint:
         context = _named(config, "contexts", config.get("current-context"))["context"]
         cluster = _named(config, "clusters", context["cluster"])["cluster"]
         user = _named(config, "users", context["user"])["user"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be used as a kubeconfig: {error}",
             remedy="kubectl config view --minify",

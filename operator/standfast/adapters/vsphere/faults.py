@@ -115,6 +115,8 @@ def vendor_fault(access: Access, doing: str, fault: Exception) -> StandfastError
     where = f"{doing}: vCenter {access.server}"
     words = (getattr(fault, "msg", ""), getattr(fault, "reason", ""))
     said = "; ".join(str(word) for word in words if word) or type(fault).__name__
+    if isinstance(fault, _SESSION_LOST):  # first: NotAuthenticated is a kind of NoPermission
+        return SessionLostError(f"{where} ended the session ({type(fault).__name__})")
     match fault:
         case vim.fault.InvalidLogin():
             return CredentialsRefusedError(
@@ -139,8 +141,6 @@ def vendor_fault(access: Access, doing: str, fault: Exception) -> StandfastError
             return CallUnknownError(f"{where} does not know this call ({said})")
         case vmodl.fault.ManagedObjectNotFound():
             return SessionLostError(f"{where} no longer knows the object ({said})")
-        case _ if isinstance(fault, _SESSION_LOST):
-            return SessionLostError(f"{where} ended the session ({type(fault).__name__})")
         case _:
             return TransientError(f"{where} answers {type(fault).__name__}: {said}")
 
@@ -169,7 +169,7 @@ def vcenter_faults(access: Access, doing: str) -> Iterator[None]:
         said = str(fault) or type(fault).__name__
         problem = f"{doing}: vCenter {access.server} answers {said}"
         raise AnswerLostError(problem, retry_after_ms=2_000) from fault
-    except (AttributeError, ExpatError) as fault:
-        # An enum value newer than the library surfaces as a bare AttributeError.
+    except (AttributeError, KeyError, ExpatError) as fault:
+        # A type or an enum value newer than the library surfaces like this.
         problem = f"{doing}: vCenter {access.server} sent what cannot be read ({fault})"
         raise TransientError(problem, retry_after_ms=5_000) from fault

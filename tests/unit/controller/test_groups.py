@@ -1,0 +1,109 @@
+"""The resource group: checked as a whole, numbered so that agents can tell old from new."""
+
+from typing import Any
+
+import pytest
+
+from standfast.api.cluster import HACluster
+from standfast.api.parse import parse
+from standfast.api.resource import HAResource
+from standfast.controller.authorities import Register
+from standfast.controller.groups import declared_group, next_number
+from standfast.errors import UserError
+from standfast.wire.resources import Systemd, Vip
+
+NODES = [
+    {
+        "name": name,
+        "vm": {"instanceUUID": f"50314a2e-7a4c-4d53-9a2a-6c1f1f0b5f0{at}"},
+        "addresses": [f"10.0.0.{at}"],
+    }
+    for at, name in enumerate(("a", "b"), start=1)
+]
+
+
+def cluster(**changed: Any) -> HACluster:
+    spec = {"infrastructureRef": {"name": "i"}, "nodes": NODES, **changed}
+    return parse(HACluster, document("HACluster", "orders", spec))
+
+
+def document(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "standfast.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "ns", "uid": name},
+        "spec": spec,
+    }
+
+
+def resource(name: str, *after: str, **of: Any) -> HAResource:
+    spec: dict[str, Any] = {"clusterRef": {"name": "orders"}}
+    spec["dependsOn"] = [{"name": other} for other in after]
+    spec.update(of or {"systemd": {"unit": f"{name}.service"}})
+    return parse(HAResource, document("HAResource", name, spec))
+
+
+def test_durations_and_policies_reach_the_agents_in_their_units() -> None:
+    web = resource(
+        "web",
+        systemd={"unit": "web.service"},
+        monitor={"interval": "2s", "timeout": "500ms"},
+        start={"timeout": "1m30s"},
+        onFailure={"restarts": 1, "window": "2m", "then": "KeepTrying"},
+        critical=False,
+    )
+    vip = resource("vip", "web", vip={"address": "10.0.0.100/24", "interface": "ens192"})
+    first, second = declared_group(cluster(), [vip, web]).resources
+    assert isinstance(first, Vip)
+    assert (first.address, first.interface, first.depends_on) == (
+        "10.0.0.100/24",
+        "ens192",
+        ("web",),
+    )
+    assert isinstance(second, Systemd)
+    assert (second.unit, second.critical) == ("web.service", False)
+    assert (second.monitor.interval_ms, second.monitor.timeout_ms) == (2_000, 500)
+    assert second.start_timeout_ms == 90_000
+    assert (second.on_failure.restarts, second.on_failure.window_ms) == (1, 120_000)
+    assert second.on_failure.then == "KeepTrying"
+
+
+def test_a_circle_is_named() -> None:
+    with pytest.raises(UserError, match="a -> b"):
+        declared_group(cluster(), [resource("a", "b"), resource("b", "a"), resource("c")])
+
+
+def test_a_dependency_on_nothing_is_named() -> None:
+    with pytest.raises(UserError, match="web depends on nobody"):
+        declared_group(cluster(), [resource("web", "nobody")])
+
+
+def test_two_resources_that_want_one_thing_are_refused() -> None:
+    one = resource("one", vip={"address": "10.0.0.100/24"})
+    two = resource("two", vip={"address": "10.0.0.100/25"})
+    with pytest.raises(UserError, match="one and two both want vip 10"):
+        declared_group(cluster(), [one, two])
+
+
+def test_maintenance_is_told_to_the_node_it_concerns() -> None:
+    nodes = [{**NODES[0], "maintenance": True}, NODES[1]]
+    group = declared_group(cluster(nodes=nodes), [])
+    assert group.request("a", 3).maintenance
+    assert not group.request("b", 3).maintenance
+    assert group.digest != declared_group(cluster(), []).digest
+
+
+def test_the_number_grows_with_every_change_and_only_then() -> None:
+    group = declared_group(cluster(), [resource("web")])
+    assert next_number(Register(), group, []) == 1
+    kept = Register(group=4, group_digest=group.digest)
+    assert next_number(kept, group, [4, 3]) == 4
+    assert next_number(kept, declared_group(cluster(), []), [4, 4]) == 5
+
+
+def test_what_is_older_than_the_agents_know_is_not_handed_out_before_a_person_changes_it() -> None:
+    """F79: a restored API server declares yesterday's resources."""
+    group = declared_group(cluster(), [resource("web")])
+    restored = Register(group=4, group_digest=group.digest)
+    assert next_number(restored, group, [7, 6]) is None
+    assert next_number(restored, declared_group(cluster(), []), [7, 6]) == 8

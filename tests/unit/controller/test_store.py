@@ -1,0 +1,88 @@
+"""The store: the newest object, and whether anything but its status changed."""
+
+from typing import Any
+
+from standfast.api.kinds import WITNESS
+from standfast.api.witness import Witness
+from standfast.controller.store import Key, Store, read_held
+from standfast.errors import UserError
+
+KEY = Key("Witness", "ns", "w")
+
+
+def witness(version: str = "1", uid: str = "u1", **changed: Any) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "apiVersion": "standfast.dev/v1alpha1",
+        "kind": "Witness",
+        "metadata": {
+            "name": "w",
+            "namespace": "ns",
+            "uid": uid,
+            "resourceVersion": version,
+            "generation": 1,
+        },
+        "spec": {"agent": {"addresses": ["192.0.2.1:7380"]}},
+    }
+    document.update(changed)
+    return document
+
+
+def test_a_new_object_is_news_and_the_same_again_is_not() -> None:
+    store = Store()
+    assert store.put(WITNESS, witness()) == (KEY, True)
+    assert store.put(WITNESS, witness()) == (KEY, False)
+
+
+def test_a_status_that_we_wrote_ourselves_is_no_news() -> None:
+    store = Store()
+    store.put(WITNESS, witness())
+    _, is_news = store.put(WITNESS, witness("2", status={"version": "1"}))
+    assert not is_news
+    held = store.held(KEY)
+    assert held is not None
+    assert held.version == "2"
+
+
+def test_an_older_version_that_comes_late_changes_nothing() -> None:
+    store = Store()
+    store.put(WITNESS, witness("10"))
+    store.put(WITNESS, witness("9", spec={"managed": {}}))
+    held = store.held(KEY)
+    assert held is not None
+    assert held.version == "10"
+
+
+def test_an_object_of_the_same_name_made_anew_is_news_whatever_its_version() -> None:
+    store = Store()
+    store.put(WITNESS, witness("10"))
+    assert store.put(WITNESS, witness("3", uid="u2"))[1]
+
+
+def test_only_the_very_object_that_was_deleted_is_dropped() -> None:
+    store = Store()
+    store.put(WITNESS, witness("10", uid="u2"))
+    assert not store.drop_if(KEY, "u1")
+    assert store.drop_if(KEY, "u2")
+    assert store.held(KEY) is None
+
+
+def test_an_object_that_does_not_read_is_kept_with_the_sentence() -> None:
+    store = Store()
+    store.put(WITNESS, witness(spec={"nonsense": 1}))
+    held = store.held(KEY)
+    assert held is not None
+    found = read_held(Witness, held)
+    assert isinstance(found, UserError)
+    assert "nonsense" in found.problem
+    assert store.get(Witness, "ns", "w") is None
+    assert list(store.all(Witness)) == []
+
+
+def test_objects_come_by_kind_and_namespace_in_the_order_of_names() -> None:
+    store = Store()
+    for name in ("b", "a"):
+        document = witness()
+        document["metadata"] = {**document["metadata"], "name": name, "uid": name}
+        store.put(WITNESS, document)
+    assert [each.metadata.name for each in store.all(Witness, "ns")] == ["a", "b"]
+    assert store.keys("Witness", "other") == []
