@@ -23,7 +23,7 @@ from standfast.adapters.postgresql.note import Note, Notebook
 from standfast.adapters.postgresql.plan import Running
 from standfast.adapters.postgresql.role import PasswordFile
 from standfast.adapters.postgresql.server import Postmaster, processes, tell, until_ended
-from standfast.adapters.postgresql.session import StatementError
+from standfast.adapters.postgresql.session import LostError, StatementError
 from standfast.adapters.postgresql.trust import distrust
 from standfast.errors import StandfastError, TransientError, UserError
 from standfast.ports.events import Alert
@@ -136,10 +136,16 @@ class PostgresqlDriver:
         server = self._instance.postmaster()
         if server is None:
             return Health(Verdict.DOWN, f"no server runs in {self._config.data}")
+        session = self._instance.session(server)
         try:
-            (said,) = await self._instance.session(server).rows(IN_RECOVERY)
-        except (StandfastError, ValueError) as error:
-            return self._judge_silence(str(error).partition("\n")[0])
+            said = await session.first(IN_RECOVERY)
+        except LostError:  # as all connections are when any process of the server crashes
+            try:
+                said = await session.first(IN_RECOVERY)
+            except TransientError as error:
+                return self._judge_silence(error.problem)
+        except TransientError as error:
+            return self._judge_silence(error.problem)
         self._recovering_ms = None
         if said == "t":
             return Health(Verdict.DOWN, "the server is a standby")
@@ -158,7 +164,7 @@ class PostgresqlDriver:
 
     async def ready(self) -> list[str]:
         try:
-            found = await self._distrust()
+            found = self._distrust()
             facts = await self._host.units.facts(self._config.unit)
         except StandfastError as error:
             return [f"{error.problem} ({error.remedy})" if error.remedy else error.problem]
@@ -172,13 +178,13 @@ class PostgresqlDriver:
             return []  # `ready` says so
         return concerns(self._config.unit, self.name, facts)
 
-    async def _distrust(self) -> UserError | None:
+    def _distrust(self) -> UserError | None:
         if self._place is None:
             return UserError(f"{self.name}: the cluster's nodes are not known yet")
         places = self._instance.places
         places.program("postgres")
-        control = await self._instance.control()
-        return distrust(self.name, places, control, self._kit.notes.read(), self._place)
+        note = self._kit.notes.read()
+        return distrust(self.name, places, self._instance.system(), note, self._place)
 
     # ---------------------------------------------------------------- start
 
@@ -189,7 +195,7 @@ class PostgresqlDriver:
             self._wants_active = True
             await self._end_pass()
             self._replication = Replication(Part.UNKNOWN, "becoming active")
-            found = await self._distrust()
+            found = self._distrust()
             if found is not None:
                 raise found
             running = await self._until_known()
@@ -226,10 +232,9 @@ class PostgresqlDriver:
 
     async def _begin_with(self) -> None:
         """These are the data of the cluster from now on."""
-        control = await self._instance.control()
         assert self._place is not None, "trusted"
-        assert control is not None, "trusted"
-        await self._kit.notes.write(Note(cluster=self._place.cluster, system=control.system))
+        note = Note(cluster=self._place.cluster, system=self._instance.system())
+        await self._kit.notes.write(note)
 
     async def _promote(self, attempt: int) -> None:
         """Marked first; true on return: it accepts writes."""
@@ -246,7 +251,7 @@ class PostgresqlDriver:
                 raise
         while True:
             self._go_on_only_if(attempt)
-            (said,) = await session.rows(IN_RECOVERY)
+            said = await session.first(IN_RECOVERY)
             if said == "f":
                 return
             await asyncio.sleep(PROMOTED_LOOK_S)

@@ -8,6 +8,7 @@ Debian's reports a start a second late.
 import asyncio
 import contextlib
 import signal
+import struct
 from pathlib import Path
 
 from standfast.adapters.postgresql.account import Account
@@ -33,6 +34,7 @@ IN_RECOVERY = "SELECT pg_is_in_recovery()"
 FAST_SHARE = 0.75
 """Of a stop's budget: for the fast shutdown; the rest is for the immediate one."""
 LOOK_AGAIN_S = 0.02
+_NUMBER = struct.Struct("=Q")
 _AT_REST = frozenset({"inactive", "failed"})
 
 
@@ -60,8 +62,8 @@ class Instance:
         if not server.is_ready:
             return Running.UNKNOWN
         try:
-            (said,) = await self.session(server).rows(IN_RECOVERY)
-        except (StandfastError, ValueError):
+            said = await self.session(server).first(IN_RECOVERY)
+        except StandfastError:
             return Running.UNKNOWN
         return Running.STANDBY if said == "t" else Running.PRIMARY
 
@@ -106,6 +108,15 @@ class Instance:
         if done.status != 0:
             raise TransientError(f"pg_controldata cannot read {self.places.data}: {done.said}")
         return read_control(done.out)
+
+    def system(self) -> str:
+        """Identity of the data: the first number of its control file; "" when there are none."""
+        try:
+            with (self.places.data / "global" / "pg_control").open("rb") as file:
+                number = file.read(_NUMBER.size)
+        except FileNotFoundError:
+            return ""
+        return str(_NUMBER.unpack(number)[0]) if len(number) == _NUMBER.size else ""
 
     def history(self, timeline: int) -> History:
         """The history of a timeline that this copy is on.

@@ -38,6 +38,10 @@ class StatementError(TransientError):
         self.sqlstate = sqlstate
 
 
+class LostError(TransientError):
+    """The connection broke, or could not be made; the next statement tries again."""
+
+
 class Session:
     """One connection over the local socket.
 
@@ -104,6 +108,11 @@ class Session:
                 f"the server at {self._where} answered {found!r:.200}: {error}"
             ) from error
 
+    async def first(self, statement: str, budget_s: float = STATEMENT_S) -> str:
+        """The one line that a statement answers with; raises as `rows`."""
+        found = await self.rows(statement, budget_s)
+        return found[0] if found else ""
+
     async def do(self, statement: str, budget_s: float = STATEMENT_S) -> None:
         """A statement without an answer."""
         await self.rows(statement, budget_s)
@@ -145,7 +154,7 @@ class Session:
             found.append(line.decode(errors="replace").rstrip("\n"))
         return found
 
-    async def _lost(self) -> TransientError:
+    async def _lost(self) -> LostError:
         """The connection is gone; what psql said last tells why."""
         process = self._process
         said = b""
@@ -155,7 +164,7 @@ class Session:
         await self._end()
         words = said.decode(errors="replace").strip().splitlines()
         why = words[-1].strip() if words else "the connection was closed"
-        return TransientError(f"no connection to the server at {self._where}: {why}")
+        return LostError(f"no connection to the server at {self._where}: {why}")
 
     async def _end(self) -> None:
         process, self._process = self._process, None

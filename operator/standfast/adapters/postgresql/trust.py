@@ -5,7 +5,6 @@ first one, or was made from or followed one that belongs. The first one is that 
 first, and only while that node knows of no other.
 """
 
-from standfast.adapters.postgresql.control import Control
 from standfast.adapters.postgresql.note import Note
 from standfast.adapters.postgresql.places import Places
 from standfast.adapters.postgresql.plan import Building
@@ -14,10 +13,18 @@ from standfast.ports.replication import Place
 
 
 def distrust(
-    resource: str, places: Places, control: Control | None, note: Note, place: Place
+    resource: str, places: Places, system: str, note: Note, place: Place
 ) -> UserError | None:
-    """What forbids that this copy becomes active; None when nothing does."""
-    if control is None:
+    """What forbids that this copy becomes active; None when nothing does.
+
+    Args:
+        resource: Name of the resource, for sentences.
+        places: Where the copy is.
+        system: Identity of the data; "" when there are none.
+        note: What is remembered of them.
+        place: Where this copy stands.
+    """
+    if not system:
         return UserError(
             f"{resource}: there is no database cluster in {places.data} on this node",
             remedy="let the agent copy one from the active node, or create it on the node that is "
@@ -29,12 +36,12 @@ def distrust(
             f"and is incomplete",
             remedy="wait until another node is active: then it is made anew",
         )
-    if note.belongs(place.cluster, control.system):
+    if note.belongs(place.cluster, system):
         return None
     if note.cluster == place.cluster:
         return UserError(
             f"{resource}: the data in {places.data} are of another database cluster (identifier "
-            f"{control.system}) than those that are protected ({note.system})",
+            f"{system}) than those that are protected ({note.system})",
             remedy=f"put the right data back, or remove {places.own} to begin with these",
         )
     if not place.begins:
