@@ -143,6 +143,8 @@ class Executor:
         await self._announce(field, node, boot, evidence, self._found(field, node, evidence))
 
     async def _fence(self, field: Field, node: str, boot: str, term: int) -> None:
+        before = field.memory.fences.get(node)
+        is_resumed = before is not None and before.boot_id == boot
         evidence = await self._ordered_before(field, node, boot)
         if evidence is not None:
             off = OffSeen(ordered=True, asked_at_ms=self._clock.now_ms())
@@ -159,7 +161,11 @@ class Executor:
         except StandfastError as error:
             self._note(field, node, message=error.problem)
             raise
-        self._note(field, node, proven=True, message=evidence.sentence())
+        if evidence.ordered or is_resumed:
+            self._note(field, node, proven=True, message=evidence.sentence())
+        else:
+            # Somebody else switched it off: that is not ours to undo.
+            del field.memory.fences[node]
         logger(cluster=field.key.name, node=node, term=term).info(
             "Fenced", evidence=evidence.sentence(), took_ms=evidence.took_ms
         )

@@ -94,6 +94,15 @@ class Store:
         held = self._held.get(key)
         return held is not None and held.uid == uid and self.drop(key)
 
+    def drop_older(self, key: Key, version: str) -> bool:
+        """Forget an object that a list of this moment does not hold.
+
+        Returns:
+            False for one that came after the list was made, or was not there.
+        """
+        held = self._held.get(key)
+        return held is not None and not _older(version, held.version) and self.drop(key)
+
     def held(self, key: Key) -> Held | None:
         return self._held.get(key)
 

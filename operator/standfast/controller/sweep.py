@@ -26,14 +26,19 @@ async def sweep(client: KubeClient, store: Store, namespaces: Sequence[str]) -> 
     """
     changed: set[Key] = set()
     for kind in KINDS:
-        there: set[Key] = set()
         for namespace in namespaces or ("",):
-            async for document in client.list(collection(kind.name), namespace):
+            there: set[Key] = set()
+            versions: list[str] = []
+            what = collection(kind.name)
+            async for document in client.list(what, namespace, on_version=versions.append):
                 key, is_news = store.put(kind, document)
                 there.add(key)
                 if is_news:
                     changed.add(key)
-        for key in store.keys(kind.name):
-            if key not in there and store.drop(key):
-                changed.add(key)
+            gone = [
+                key
+                for key in store.keys(kind.name, namespace or None)
+                if key not in there and store.drop_older(key, versions[0])
+            ]
+            changed.update(gone)
     return changed

@@ -66,6 +66,14 @@ def test_only_the_very_object_that_was_deleted_is_dropped() -> None:
     assert store.held(KEY) is None
 
 
+def test_an_object_that_came_after_a_list_was_made_is_not_dropped_by_it() -> None:
+    store = Store()
+    store.put(WITNESS, witness("10"))
+    assert not store.drop_older(KEY, "9")
+    assert store.drop_older(KEY, "10")
+    assert not store.drop_older(KEY, "10")
+
+
 def test_an_object_that_does_not_read_is_kept_with_the_sentence() -> None:
     store = Store()
     store.put(WITNESS, witness(spec={"nonsense": 1}))

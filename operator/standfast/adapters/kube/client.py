@@ -7,7 +7,7 @@ does, and knows the deadline.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 
 import aiohttp
@@ -89,14 +89,27 @@ class KubeClient:
             return None
 
     async def list(
-        self, what: Collection, namespace: str = "", labels: str = ""
+        self,
+        what: Collection,
+        namespace: str = "",
+        labels: str = "",
+        on_version: Callable[[str], None] | None = None,
     ) -> AsyncIterator[Document]:
-        """Read all objects, of one namespace or of all, page by page."""
+        """Read all objects, of one namespace or of all, page by page.
+
+        Args:
+            what: Of which kind.
+            namespace: Empty for all.
+            labels: A label selector.
+            on_version: Told once of which moment the list is (its resourceVersion).
+        """
         query = {"limit": str(PAGE)}
         if labels:
             query["labelSelector"] = labels
         while True:
             page = await self._call("GET", what.path(namespace), query=query)
+            if on_version is not None and "continue" not in query:
+                on_version(str(page.get("metadata", {}).get("resourceVersion", "")))
             for item in page.get("items") or ():
                 yield what.of(item)
             token = page.get("metadata", {}).get("continue")
