@@ -32,6 +32,8 @@ from standfast.wire.resources import OnFailure, ResourceSpec, Systemd, Vip
 
 T = TypeVar("T")
 PORT = 7380
+NET = f"127.{20 + os.getpid() % 200}"
+"""Of this run of the tests: others run on the same machine."""
 ROOT = Path(__file__).parents[2]
 WEB = Systemd(name="web", unit="web.service", on_failure=OnFailure(restarts=1))
 VIP = Vip(name="vip", address="10.9.9.9/24", depends_on=("web",))
@@ -159,7 +161,7 @@ class Bed:
         )
         made = (("a", MemberKind.DATA), ("b", MemberKind.DATA), ("w", MemberKind.WITNESS))
         self.parties = self.parties or {
-            name: Party(name, f"127.0.{self.subnet}.{11 + at}", self.directory / name, kind)
+            name: Party(name, f"{NET}.{self.subnet}.{11 + at}", self.directory / name, kind)
             for at, (name, kind) in enumerate(made)
         }
 

@@ -6,12 +6,14 @@ that runs tests is busy.
 
 import asyncio
 import signal
+import socket
 from pathlib import Path
 
 import pytest
 
 from standfast.wire import api
 from tests.integration.member_bed import (
+    PORT,
     VIP,
     WEB,
     ApiError,
@@ -39,6 +41,26 @@ def last_until_ms(node: Party, resource: str) -> int:
     """Until when a killed node's resource was let live."""
     lines = [line for line in node.history() if line["resource"] == resource]
     return int(lines[-1]["until_ms"])
+
+
+async def test_a_port_that_is_in_use_is_taken_once_it_is_free(tmp_path: Path) -> None:
+    bed = Bed(tmp_path, 20)
+    node = bed.parties["a"]
+    try:
+        with socket.create_server((node.address, PORT)):
+            enrolling = asyncio.create_task(bed.enrol(node))
+            async with asyncio.timeout(20):
+                while "Address already in use" not in said(node):  # noqa: ASYNC110 its log
+                    await asyncio.sleep(0.1)
+        await asyncio.wait_for(enrolling, 20)
+        assert (await bed.status(node)).role == "Unconfigured"
+    finally:
+        await bed.close()
+
+
+def said(party: Party) -> str:
+    log = party.directory / "log"
+    return log.read_text() if log.exists() else ""
 
 
 async def test_kill_of_the_holder_lets_the_other_serve(tmp_path: Path) -> None:

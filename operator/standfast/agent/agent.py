@@ -223,9 +223,9 @@ class Agent:
         if mine is None or mine.cluster != bundle.cluster_uid:
             mine = self._open_for(bundle)
         if self._bootstrap != text.hex():
-            self._bootstrap = text.hex()
             self._process.identities.put(bundle.identity)
             await self._entrance.listen(bundle.listen)
+            self._bootstrap = text.hex()  # not before: a port that is in use is tried again
             log.info("AwaitingEnrolment", extra={"fields": {"cluster": bundle.cluster}})
         mine.introduction = (bundle.node, bundle.cluster, bundle.listen)
         mine.on_enrolled = lambda: self._spend(name)
