@@ -9,10 +9,10 @@ Source: `docs/protocol.md`, sections "Standing", "Winning". Safety: S1, S4.
 from dataclasses import replace
 
 from standfast.core.events import LeaseWon, Loss, Standing
-from standfast.core.holding import beat, former_holders, in_sync_required
+from standfast.core.holding import beat, former_holders, in_sync_required, prove_rebooted
 from standfast.core.ids import MemberUid, Version
 from standfast.core.messages import Ask, Envelope, Grant, Refuse, VoteRequest
-from standfast.core.record import DataMode, Holder, Proof, Record, Suspect, with_suspect
+from standfast.core.record import DataMode, Holder, Record, Suspect, with_suspect
 from standfast.core.standing import give_up, retreat_ms
 from standfast.core.state import Candidacy, Holding, State
 from standfast.core.tally import Tally, lease_until_ms, tally
@@ -133,7 +133,7 @@ def on_grant(turn: Turn, envelope: Envelope, grant: Grant) -> None:
         return
     counted = replace(candidacy, yes=candidacy.yes | {envelope.sender})
     turn.state = replace(turn.state, candidacy=counted)
-    _rebooted(turn, envelope)
+    prove_rebooted(turn, envelope)
     _count(turn)
 
 
@@ -151,7 +151,7 @@ def on_vote_refused(turn: Turn, envelope: Envelope, refuse: Refuse) -> None:
     pre = refuse.ask is Ask.PRE_VOTE
     if candidacy is None or (refuse.request, pre) != (candidacy.ask.request, candidacy.ask.pre):
         return
-    _rebooted(turn, envelope)
+    prove_rebooted(turn, envelope)
     newer = refuse.record
     if newer is not None and newer.version > turn.record.version:
         give_up(turn, (refuse.reason,), retry_ms=0)
@@ -172,13 +172,6 @@ def take_record(turn: Turn, record: Record) -> None:
         message = f"term {record.version.term} was won by another, above term {holding.term}"
         turn.lose(Loss.SUPERSEDED, message)
     turn.store_record(record)
-
-
-def _rebooted(turn: Turn, envelope: Envelope) -> None:
-    """A fresh answer from another boot than a suspect's proves that boot over."""
-    for suspect in former_holders(turn.record):
-        if suspect.member == envelope.sender and suspect.boot != envelope.boot:
-            turn.prove(suspect, Proof.REBOOTED)
 
 
 def _win(turn: Turn, candidacy: Candidacy) -> None:

@@ -27,7 +27,7 @@ from standfast.core.events import (
 from standfast.core.ids import MemberUid
 from standfast.core.messages import Ack, Envelope, Refusal, Refuse, Release, Renew
 from standfast.core.proof import FULL, known_proof
-from standfast.core.record import Cleared, Config, Record, Suspect, WatchdogArmed
+from standfast.core.record import Cleared, Config, Proof, Record, Suspect, WatchdogArmed
 from standfast.core.standing import successor_problem
 from standfast.core.state import Beat, Holding, State, VoterClock
 from standfast.core.tally import committed_version, lease_until_ms
@@ -102,6 +102,7 @@ def on_ack(turn: Turn, envelope: Envelope, ack: Ack) -> None:
         message = f"{envelope.sender}'s clock moved on further than this node's own"
         turn.lose(Loss.CLOCK, message)
         return
+    prove_rebooted(turn, envelope)
     clock = VoterClock(envelope.run, ack.clock_ms, answered.sent_at_ms)
     clocks = {**holding.clocks, envelope.sender: clock}
     acked = {**holding.acked, envelope.sender: ack.version}
@@ -301,6 +302,17 @@ def on_ttl_requested(turn: Turn, event: TtlRequested) -> None:
     ttl_ms = min(max(event.ttl_ms, turn.config.ttl_ms), turn.config.ttl_max_ms)
     turn.hold(replace(holding, ttl_ms=ttl_ms))
     beat(turn)
+
+
+def prove_rebooted(turn: Turn, envelope: Envelope) -> None:
+    """A fresh answer from another boot than a suspect's proves that boot over.
+
+    Fresh means: to a question of this run that was asked when the suspect was on record already.
+    The order of two boots that were never seen one after the other cannot be told otherwise.
+    """
+    for suspect in former_holders(turn.record):
+        if suspect.member == envelope.sender and suspect.boot != envelope.boot:
+            turn.prove(suspect, Proof.REBOOTED)
 
 
 def former_holders(record: Record) -> Iterable[Suspect]:

@@ -180,11 +180,16 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """On connect, and until everybody has confirmed the first config."""
+    """On connect, and until everybody has confirmed the first config.
+
+    Attributes:
+        asks: The sender wants one back: it has not heard everybody yet.
+    """
 
     version: Version
     config: Version
     config_digest: str
+    asks: bool = False
 
 
 Body = VoteRequest | Grant | Refuse | Renew | Ack | Release | Fenced | Hello

@@ -269,13 +269,14 @@ def _confirmed(state: State) -> bool:
 
 
 def _hello(turn: Turn) -> Hello:
-    return Hello(turn.record.version, turn.config.id, turn.config.digest)
+    asks = not _confirmed(turn.state)
+    return Hello(turn.record.version, turn.config.id, turn.config.digest, asks)
 
 
 def _on_hello(turn: Turn, envelope: Envelope, hello: Hello) -> None:
     """Confirm the first config: the very same one, or any that came after it."""
-    if hello.version == FIRST and _confirmed(turn.state):
-        turn.send(envelope.sender, _hello(turn))  # it still asks; this member does not any more
+    if hello.asks and _confirmed(turn.state):
+        turn.send(envelope.sender, _hello(turn))  # this member does not ask any more, so answer
     same = hello.config == FIRST and hello.config_digest == turn.config.digest
     if same or hello.version > FIRST:
         confirmed = turn.state.confirmed | {envelope.sender}

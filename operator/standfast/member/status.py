@@ -111,7 +111,9 @@ def role_of(state: State, report: Report, now_ms: int) -> Role:
     if holding is not None and now_ms < holding.lease_until_ms:
         served = report.serving_term == holding.term and holding.committed is not None
         return "Active" if served else "Holding"
-    return "Standby" if state.candidacy is None else "Candidate"
+    # A pre-vote changes nothing at anybody: a standby that only asks is still one.
+    asks_for_votes = state.candidacy is not None and not state.candidacy.ask.pre
+    return "Candidate" if asks_for_votes else "Standby"
 
 
 def _holder(state: State, now_ms: int) -> HolderStatus | None:

@@ -235,3 +235,31 @@ def test_f20_a_disk_that_wakes_in_another_machine_takes_no_part(world: World) ->
     assert "wakes in two" in copy.durable.halted
     moved, _ = quorum.start(again.durable, BootId("b5"), RunId("r4"), world.now_ms)
     assert not moved.durable.halted
+
+
+def test_a_holder_that_rebooted_learns_that_the_other_did_too() -> None:
+    """Both nodes of a shared disk went down one after the other, and both are back.
+
+    The new holder never saw the other's old boot; a fresh answer to its renewal is what tells.
+    """
+    world = World(config_of(A, B, W, data=DataMode.SHARED_DISK))
+    world.run(500)
+    assert world.serving() == [A]
+    world.crash(A)
+    world.run(3_000)
+    assert world.serving() == [B]
+    world.boot(B, boot="b-boot-2")
+    world.boot(A, boot="a-boot-2")
+    world.run(6_000)
+    (serving,) = world.serving()
+    assert world.states[serving].record.suspects == ()
+
+
+def test_members_that_all_confirmed_the_first_config_fall_silent() -> None:
+    world = World(config_of(A, B, W))
+    for uid in (A, B):
+        world.local(uid, eligible=False)
+    world.run(1_000)
+    before = len(world.effects)
+    world.run(5_000)
+    assert len(world.effects) == before
