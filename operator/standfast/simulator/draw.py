@@ -18,8 +18,12 @@ from standfast.simulator.plan import (
     Plan,
     dice,
 )
+from standfast.simulator.recipes import CANDIDATE, HOLDER, STANDBY, VOTER, cooked
 
 K = FaultKind
+
+PARTS = (HOLDER, HOLDER, STANDBY, VOTER, CANDIDATE)
+"""Victims that are named by the part they play."""
 
 SHAPES: tuple[tuple[int, int, int], ...] = (
     (2, 1, 10),
@@ -125,7 +129,10 @@ def plan_for(seed: str) -> Plan:
         busy_ms=busy_ms,
         loss_max=chance.choice((0, 0, 20)) if data is DataMode.REPLICATED_ASYNC else 0,
     )
-    return plan.with_faults(tuple(_faults(chance, plan, known, count)))
+    cooks = chance.choice((0, 2, 4, 8))
+    faults = _faults(chance, plan, known, count // 3 if cooks > 2 else count)
+    faults += cooked(chance, plan, cooks)
+    return plan.with_faults(tuple(sorted(faults, key=lambda fault: fault.at_ms)))
 
 
 def _timing(chance: Random) -> Timing:
@@ -217,8 +224,9 @@ def _fault(chance: Random, plan: Plan, at_ms: int, kind: FaultKind) -> Fault:
     ttl_ms = plan.timing.ttl_ms
     names = [machine.name for machine in plan.machines]
     nodes = plan.data_nodes()
-    who = chance.choice(names)
-    node = chance.choice(nodes)
+    by_part = chance.random() < 0.4
+    who = chance.choice(PARTS if by_part else names)
+    node = chance.choice((HOLDER, STANDBY) if by_part else nodes)
     other = chance.choice([name for name in [*names, "operator-1"] if name != who])
     shortly_ms = chance.randrange(20, 600)
     about_ms = chance.randrange(ttl_ms // 4, 3 * ttl_ms)

@@ -5,6 +5,7 @@ those that are going on, so that calm can be told from trouble.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from standfast.core.events import (
@@ -89,6 +90,10 @@ class Faults:
     def begin(self, fault: Fault) -> None:
         """Do it; its end is put down for later."""
         world = self.world
+        played = self._cast(fault)
+        if played is None:
+            return
+        fault = played
         self.count += 1
         world.coverage.count("fault", fault.kind.value)
         world.note("fault", fault.text())
@@ -98,6 +103,34 @@ class Faults:
             self._number += 1
             self._going_on[self._number] = end
             world.timeline.after(fault.lasts_ms * 1000, self._end, self._number)
+
+    def _cast(self, fault: Fault) -> Fault | None:
+        """Put names in the place of parts; none when nobody plays a part now."""
+        who = self._player(fault.who)
+        other = self._player(fault.other)
+        if who is None or other is None or (who and who == other):
+            return None
+        return replace(fault, who=who, other=other)
+
+    def _player(self, part: str) -> str | None:
+        if not part.startswith("@"):
+            return part
+        machines = [
+            m for m in self.world.machines.values() if m.journal is not None and m.name == m.origin
+        ]
+        states = {m.name: m.process.state for m in machines}
+        holders = [n for n, s in states.items() if s is not None and s.holding is not None]
+        nodes = [m.name for m in machines if m.is_data_node and m.name not in holders]
+        match part:
+            case "@holder":
+                found = holders
+            case "@standby":
+                found = nodes
+            case "@candidate":
+                found = [n for n, s in states.items() if s is not None and s.candidacy is not None]
+            case _:
+                found = [name for name in states if name not in (*holders, *nodes[:1])]
+        return found[self.world.between(0, len(found))] if found else None
 
     def _end(self, number: int) -> None:
         end = self._going_on.pop(number, None)

@@ -76,6 +76,9 @@ class Fault:
     lasts_ms: int = 0
     value: int = 0
 
+    def later(self, by_ms: int) -> Self:
+        return replace(self, at_ms=self.at_ms + by_ms)
+
     def text(self) -> str:
         """In words."""
         parts = [f"{self.at_ms} ms: {self.kind.value}"]

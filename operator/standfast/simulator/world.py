@@ -8,10 +8,10 @@ half done. True time, chance and the list of what goes on belong to the world al
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from standfast.core.ids import ClusterUid, MemberUid
+from standfast.core.ids import FIRST, ClusterUid, MemberUid
 from standfast.core.proof import default_need
 from standfast.core.quorum import durable_for
-from standfast.core.record import Config, DataMode, Member
+from standfast.core.record import Config, DataMode, Member, Record
 from standfast.core.standing import RANK_HEARTBEATS
 from standfast.core.timing import Timing
 from standfast.simulator.checkers import Checkers, Violation, ViolationError
@@ -187,6 +187,7 @@ class World:
         del self.places[copy.process.uid]
         copy.process.uid = original.process.uid
         self.places[original.process.uid].append(copy)
+        copy.origin = original.name
         copy.journal = original.journal
         if original.database is not None and copy.database is not None:
             copy.database.log = list(original.database.log)
@@ -255,8 +256,14 @@ class World:
         self._calm_due_us = None
 
     def may_lose_a_member(self) -> bool:
-        """Whether a majority is left when one more member is lost for good."""
-        config = self.newest_config()
+        """Whether a majority is left when one more member is lost for good.
+
+        A cluster that never had a holder needs every member of its first config to confirm it.
+        """
+        record = self.newest_record()
+        config = record.config
+        if record.version == FIRST:
+            return False
         gone = 0
         nodes = 0
         for member in config.everyone():
@@ -271,9 +278,12 @@ class World:
         smallest = min(len(electorate) for electorate in config.electorates())
         return not twins and nodes > 1 and smallest - gone - 1 > smallest // 2
 
-    def newest_config(self) -> Config:
+    def newest_record(self) -> Record:
         known = [m.journal.record for m in self.machines.values() if m.journal is not None]
-        return max(known, key=lambda record: record.version).config
+        return max(known, key=lambda record: record.version)
+
+    def newest_config(self) -> Config:
+        return self.newest_record().config
 
     def somebody_holds(self) -> bool:
         return any(self._holders())
@@ -411,10 +421,7 @@ class World:
             there = sum(self._takes_part(member.uid) for member in electorate)
             if there <= len(electorate) // 2:
                 return False
-        newest = max(
-            (m.journal.record for m in self.machines.values() if m.journal is not None),
-            key=lambda record: record.version,
-        )
+        newest = self.newest_record()
         for uid in members.data_nodes():
             if not self._takes_part(uid):
                 continue

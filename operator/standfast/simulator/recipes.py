@@ -1,0 +1,158 @@
+"""Bad days with a plan: several faults that together aim at one rule of the protocol.
+
+Faults drawn one by one seldom meet in the moment that matters. A recipe names its victims by the
+part they play when it happens (`@holder`, `@standby`, `@voter`, `@candidate`), so it meets the
+member that a rule is about, and puts its steps into the order that the rule is there for.
+"""
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from standfast.simulator.plan import Fault, FaultKind, Plan
+
+K = FaultKind
+
+HOLDER, STANDBY, VOTER, CANDIDATE = "@holder", "@standby", "@voter", "@candidate"
+"""The holder; another data node; a member that is neither; whoever is asking for votes."""
+
+Recipe = Callable[[Random, int], Iterator[Fault]]
+"""Chance and the ttl in milliseconds; moments count from the recipe's beginning."""
+
+
+def forgotten_promise(chance: Random, ttl: int) -> Iterator[Fault]:
+    """A rival waits, cut off from the holder; the voter between them restarts and forgets."""
+    yield Fault(0, K.CUT_BOTH, HOLDER, STANDBY, lasts_ms=4 * ttl)
+    for _ in range(chance.randrange(1, 5)):
+        at_ms = chance.randrange(ttl, 4 * ttl)
+        if chance.random() < 0.7:
+            yield Fault(at_ms, K.CUT, HOLDER, VOTER, lasts_ms=chance.randrange(50, ttl))
+        yield Fault(at_ms + 5, K.AGENT_KILL, VOTER, lasts_ms=chance.randrange(5, 120))
+        yield Fault(at_ms + chance.randrange(20, 200), K.STAND, STANDBY)
+
+
+def holder_restarts(chance: Random, ttl: int) -> Iterator[Fault]:
+    """The holder's agent restarts while its links come and go."""
+    for _ in range(chance.randrange(1, 4)):
+        at_ms = chance.randrange(ttl)
+        yield Fault(at_ms, K.AGENT_KILL, HOLDER, lasts_ms=chance.randrange(1, ttl // 2))
+        other = chance.choice((STANDBY, VOTER))
+        kind = chance.choice((K.CUT, K.CUT_BOTH))
+        yield Fault(at_ms, kind, HOLDER, other, lasts_ms=chance.randrange(20, ttl))
+        if chance.random() < 0.5:
+            yield Fault(at_ms + chance.randrange(ttl), K.STAND, STANDBY)
+
+
+def rivals(chance: Random, ttl: int) -> Iterator[Fault]:
+    """Everybody wants to hold at once, with a slow network between them."""
+    yield Fault(0, K.STALL, HOLDER, lasts_ms=chance.randrange(ttl // 2, 2 * ttl))
+    yield Fault(0, K.SLOW, lasts_ms=2 * ttl, value=chance.randrange(5, ttl // 2))
+    for _ in range(chance.randrange(2, 6)):
+        who = chance.choice((STANDBY, HOLDER, CANDIDATE))
+        yield Fault(chance.randrange(2 * ttl), K.STAND, who)
+        kind = chance.choice((K.CUT_STEP, K.AGENT_KILL, K.CUT))
+        at_ms = chance.randrange(2 * ttl)
+        lasts_ms = chance.randrange(1, ttl)
+        yield Fault(at_ms, kind, CANDIDATE, VOTER, lasts_ms=lasts_ms, value=chance.randrange(6))
+
+
+def spoiled_switchover(chance: Random, ttl: int) -> Iterator[Fault]:
+    """A planned hand-over, and something happens to one of the two."""
+    yield Fault(0, K.SWITCHOVER, other=chance.choice((STANDBY, "")))
+    kinds = (K.AGENT_KILL, K.CUT_BOTH, K.CUT, K.STALL, K.CUT_STEP, K.ISOLATE, K.CRASH, K.STUN)
+    for _ in range(chance.randrange(1, 4)):
+        kind = chance.choice(kinds)
+        who = chance.choice((HOLDER, STANDBY, VOTER))
+        other = VOTER if who != VOTER else HOLDER
+        at_ms = chance.randrange(ttl)
+        lasts_ms = chance.randrange(5, 2 * ttl)
+        yield Fault(at_ms, kind, who, other, lasts_ms=lasts_ms, value=chance.randrange(6))
+    if chance.random() < 0.3:
+        yield Fault(chance.randrange(400), K.SWITCHOVER_CANCELLED)
+
+
+def longer_and_gone(chance: Random, ttl: int) -> Iterator[Fault]:
+    """A longer promise is asked for; then voters restart, timers change, the holder is cut off."""
+    yield Fault(0, K.LONGER_TTL, lasts_ms=2 * ttl, value=chance.randrange(2 * ttl, 6 * ttl))
+    at_ms = chance.randrange(300, ttl + 300)
+    yield Fault(at_ms, K.ISOLATE, HOLDER, lasts_ms=chance.randrange(ttl, 5 * ttl))
+    for _ in range(chance.randrange(1, 4)):
+        who = chance.choice((VOTER, STANDBY))
+        yield Fault(at_ms + chance.randrange(ttl), K.AGENT_KILL, who, lasts_ms=20)
+    if chance.random() < 0.4:
+        yield Fault(at_ms // 2, K.RETIME, value=chance.choice((60, 140)))
+
+
+def changed_in_mid_fault(chance: Random, ttl: int) -> Iterator[Fault]:
+    """Voters or timers change while the cluster comes apart."""
+    kind = chance.choice((K.RETIME, K.ADD_VOTER, K.REMOVE_VOTER, K.RETIME))
+    who = "" if kind is K.RETIME else chance.choice((VOTER, "witness-spare", "node-spare"))
+    yield Fault(0, kind, who, value=chance.choice((60, 140, 300)))
+    for _ in range(chance.randrange(1, 5)):
+        at_ms = chance.randrange(3000)
+        kind = chance.choice((K.ISOLATE, K.CUT, K.CUT_BOTH, K.AGENT_KILL, K.CUT_STEP, K.STALL))
+        who = chance.choice((HOLDER, STANDBY, VOTER))
+        other = chance.choice([part for part in (HOLDER, STANDBY, VOTER) if part != who])
+        lasts_ms = chance.randrange(20, 3 * ttl)
+        yield Fault(at_ms, kind, who, other, lasts_ms=lasts_ms, value=chance.randrange(6))
+
+
+def fenced_and_back(chance: Random, ttl: int) -> Iterator[Fault]:
+    """A machine is powered off and runs again before anybody is told."""
+    who = chance.choice((HOLDER, STANDBY))
+    yield Fault(0, K.FENCE, who, value=chance.randrange(2))
+    yield Fault(chance.randrange(200, 2000), K.CRASH, who, lasts_ms=chance.randrange(20, 300))
+    yield Fault(chance.randrange(ttl), K.AGENT_KILL, VOTER, lasts_ms=chance.randrange(5, 200))
+
+
+def old_data(chance: Random, ttl: int) -> Iterator[Fault]:
+    """A copy falls behind; then the one that has everything is lost in the wrong moment."""
+    yield Fault(0, K.REPLICATION_CUT, STANDBY, lasts_ms=chance.randrange(ttl, 4 * ttl))
+    at_ms = chance.randrange(600, 600 + 2 * ttl)
+    kind = chance.choice((K.ISOLATE, K.CRASH, K.STALL, K.CUT_STEP, K.AGENT_KILL, K.STUN))
+    lasts_ms = chance.randrange(20, 3 * ttl)
+    yield Fault(at_ms, kind, HOLDER, lasts_ms=lasts_ms, value=chance.randrange(6))
+    yield Fault(at_ms + chance.randrange(ttl), K.AGENT_KILL, VOTER, lasts_ms=20)
+    if chance.random() < 0.5:
+        yield Fault(at_ms + chance.randrange(2 * ttl), K.CRASH, STANDBY, lasts_ms=ttl)
+
+
+def stunned_holder(chance: Random, ttl: int) -> Iterator[Fault]:
+    """The holder is stopped by its hypervisor, taken over from, and wakes."""
+    lasts_ms = chance.randrange(ttl // 2, 3 * ttl)
+    yield Fault(0, K.STUN, HOLDER, lasts_ms=lasts_ms)
+    if chance.random() < 0.5:
+        yield Fault(lasts_ms - 5, K.CUT, STANDBY, HOLDER, lasts_ms=chance.randrange(20, ttl))
+    if chance.random() < 0.5:
+        yield Fault(lasts_ms + chance.randrange(ttl), K.CUT_STEP, STANDBY, value=1)
+
+
+def everything_off(chance: Random, ttl: int) -> Iterator[Fault]:
+    """A site loses power; machines come back one after the other."""
+    for who in (HOLDER, STANDBY, VOTER):
+        at_ms = chance.randrange(50)
+        yield Fault(at_ms, K.CRASH, who, lasts_ms=chance.randrange(ttl // 2, 4 * ttl))
+
+
+RECIPES: tuple[Recipe, ...] = (
+    forgotten_promise,
+    holder_restarts,
+    rivals,
+    spoiled_switchover,
+    longer_and_gone,
+    changed_in_mid_fault,
+    fenced_and_back,
+    old_data,
+    stunned_holder,
+    everything_off,
+)
+
+
+def cooked(chance: Random, plan: Plan, count: int) -> list[Fault]:
+    """The steps of `count` recipes, each begun at a moment of its own."""
+    ttl_ms = plan.timing.ttl_ms
+    chosen = chance.sample(RECIPES, chance.choice((1, 2, 4, len(RECIPES))))
+    made: list[Fault] = []
+    for _ in range(count):
+        begins_ms = chance.randrange(2000, plan.busy_ms)
+        made += [step.later(begins_ms) for step in chance.choice(chosen)(chance, ttl_ms)]
+    return made
