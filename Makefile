@@ -43,7 +43,7 @@ unit: ## Fast and pure tests
 
 .PHONY: simulate-ci
 simulate-ci: ## Seeded simulation of the lease: fixed seeds and fresh ones
-	$(PYTEST) tests/simulation -q
+	$(PYTEST) tests/simulation -q --timeout 600 -rP
 
 .PHONY: simulate
 simulate: ## Simulate FAULTS=n faults [SEED=s]
