@@ -62,10 +62,11 @@ class Held:
 
 
 class Store:
-    """All objects of all kinds."""
+    """All objects of all kinds, each kind and namespace in a drawer of its own."""
 
     def __init__(self) -> None:
         self._held: dict[Key, Held] = {}
+        self._drawers: dict[tuple[str, str], set[Key]] = {}
 
     def put(self, kind: Kind, document: Mapping[str, Any]) -> tuple[Key, bool]:
         """Take an object.
@@ -83,11 +84,18 @@ class Store:
             if before.version == metadata.get("resourceVersion"):
                 return key, False
         self._held[key] = Held(document)
+        self._drawers.setdefault((key.kind, key.namespace), set()).add(key)
         return key, before is None or _declared(before.document) != _declared(document)
 
     def drop(self, key: Key) -> bool:
         """Forget an object; False when it was not there."""
-        return self._held.pop(key, None) is not None
+        if self._held.pop(key, None) is None:
+            return False
+        drawer = self._drawers[key.kind, key.namespace]
+        drawer.discard(key)
+        if not drawer:
+            del self._drawers[key.kind, key.namespace]
+        return True
 
     def drop_if(self, key: Key, uid: str) -> bool:
         """Forget this very object; False when another of that name is there, or none."""
@@ -117,17 +125,17 @@ class Store:
     def all(self, model: type[T], namespace: str | None = None) -> Iterator[T]:
         """All objects of a kind that read, in the order of their names."""
         for key in self.keys(model.__name__, namespace):
-            found = read_held(model, self._held[key])
+            held = self._held.get(key)
+            found = read_held(model, held) if held is not None else None
             if isinstance(found, model):
                 yield found
 
-    def keys(self, kind: str | None = None, namespace: str | None = None) -> list[Key]:
+    def keys(self, kind: str, namespace: str | None = None) -> list[Key]:
         """Keys of a kind, sorted."""
+        if namespace is not None:
+            return sorted(self._drawers.get((kind, namespace), ()))
         return sorted(
-            key
-            for key in self._held
-            if (kind is None or key.kind == kind)
-            and (namespace is None or key.namespace == namespace)
+            key for (of, _), drawer in self._drawers.items() if of == kind for key in drawer
         )
 
 
