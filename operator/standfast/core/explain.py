@@ -262,23 +262,18 @@ def fence_ready_of(member: MemberSeen) -> Claim:
     problem = member.vm.problem or member.vm.fence_problem
     if problem:
         return Claim(False, Reason.FENCE_NOT_POSSIBLE, f"{member.name}: {problem}")
-    match member.vm.contact:
-        case Contact.CONNECTED:
-            said = f"the VM of {member.name} could be powered off now"
-            return Claim(True, Reason.FENCE_POSSIBLE, said)
-        case Contact.LOST:
-            return Claim(
-                False,
-                Reason.FENCE_NOT_POSSIBLE,
-                f"the infrastructure has lost the VM of {member.name} or its host "
-                f"{member.vm.host_name or '(unknown)'}, so it could not be powered off now",
-            )
-        case Contact.UNKNOWN:
-            return Claim(
-                None,
-                Reason.FENCE_NOT_POSSIBLE,
-                f"nothing is known of the VM of {member.name} now",
-            )
+    if member.vm.contact is Contact.CONNECTED:
+        said = f"the VM of {member.name} could be powered off now"
+        return Claim(True, Reason.FENCE_POSSIBLE, said)
+    if member.vm.contact is Contact.LOST:
+        return Claim(
+            False,
+            Reason.FENCE_NOT_POSSIBLE,
+            f"the infrastructure has lost the VM of {member.name} or its host "
+            f"{member.vm.host_name or '(unknown)'}, so it could not be powered off now",
+        )
+    said = f"nothing is known of the VM of {member.name} now"
+    return Claim(None, Reason.FENCE_NOT_POSSIBLE, said)
 
 
 def in_sync(want: Wanted, seen: Observed) -> Claim | None:

@@ -206,6 +206,7 @@ def test_degraded_lists_everything_that_is_missing() -> None:
         (lost(B), Reason.NODE_MISSING),
         (lost(B, heard_by=(A,)), Reason.NODE_MISSING),
         (node(B, halted="copied"), Reason.NODE_HALTED),
+        (node(B, heard_by=()), Reason.NODE_MISSING),
         (node(B, eligible=False), Reason.STANDBY_NOT_READY),
     ],
 )

@@ -13,6 +13,7 @@ from standfast.core.placement import (
     HandOver,
     PowerOn,
     Tell,
+    not_ready,
     plan,
     successor,
 )
@@ -186,6 +187,39 @@ def test_a_node_that_lacks_writes_is_no_successor() -> None:
     picture = seen(active(A), node(B, in_sync=False), witness())
     assert successor(wanted(data=DataMode.REPLICATED), picture, A) is None
     assert successor(wanted(), picture, A) is not None
+
+
+def test_a_configuration_that_is_on_its_way_is_said() -> None:
+    picture = seen(node(A), node(B), witness(), configured=False)
+    assert plan(wanted(), picture).reason is Reason.CONFIGURING
+
+
+def test_maintenance_is_said_before_what_the_agent_makes_of_it() -> None:
+    nodes = (WantedNode(A), WantedNode(B, maintenance=True))
+    assert not_ready(wanted(nodes=nodes), node(B, eligible=False)) == "orders-b is in maintenance"
+
+
+def test_a_boot_whose_end_was_told_is_not_shot_again() -> None:
+    picture = seen(lost(A, vm=OFF), holding(B), witness(), told=frozenset({OLD}))
+    assert plan(wanted(**SHARED), picture).reason is Reason.PROOF_MISSING
+
+
+def test_a_move_that_policy_began_is_followed_and_not_begun_again() -> None:
+    nodes = (WantedNode(A, maintenance=True), WantedNode(B))
+    leaving = seen(active(A, releasing=True), node(B), witness())
+    decision = plan(wanted(nodes=nodes), leaving)
+    assert (decision.reason, decision.actions) == (Reason.HANDING_OVER, ())
+    back = seen(node(A, ready_since_ms=0), active(B, releasing=True), witness())
+    decision = plan(wanted(failback=True), back)
+    assert (decision.reason, decision.actions) == (Reason.FAILING_BACK, ())
+
+
+def test_who_may_stand_is_named_while_the_members_choose() -> None:
+    decision = plan(wanted(), seen(lost(A), node(B), witness()))
+    assert (decision.reason, decision.message) == (
+        Reason.ELECTING,
+        "the members are choosing; orders-b may stand",
+    )
 
 
 SHAPES = {
