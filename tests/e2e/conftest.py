@@ -8,11 +8,12 @@ that was broken is mended, and the pair must be whole again by itself: that is i
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
 
+from standfast.errors import UserError
 from standfast.lab.cluster import LabCluster, bring_up
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab
@@ -72,7 +73,9 @@ class Pair:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    lab = Lab.up(NAME, Wanted(vms=2, networks=2))
+    with suppress(UserError):  # what a run that was killed left behind
+        Lab.open(NAME).down()
+    lab = Lab.up(NAME, Wanted(vms=2, networks=2, index=0))
     yield lab
     if "KEEP_LAB" not in os.environ:  # to look at what a failure left behind
         lab.down()
