@@ -140,6 +140,20 @@ async def test_references_to_nothing(bed: OperatorBed) -> None:
     assert "none does not exist" in condition(found, "Stalled")["message"]
 
 
+async def test_a_cluster_that_does_not_exist_is_named_by_who_refers_to_it(
+    bed: OperatorBed,
+) -> None:
+    refs = {"clusterRef": {"name": "nobody"}}
+    await bed.apply("HAResource", "lost", {**refs, "systemd": {"unit": "lost.service"}})
+    found = await bed.until(stalled("ReferenceMissing"), "HAResource", "lost")
+    assert f"HACluster {NAMESPACE}/nobody does not exist" in found["status"]["message"]
+    await bed.apply("Switchover", "lost", refs)
+    found = await bed.until(
+        lambda s: s.get("status", {}).get("phase") == "Refused", "Switchover", "lost"
+    )
+    assert found["status"]["reason"] == "ReferenceMissing"
+
+
 async def test_a_circle_of_resources_changes_nothing_for_what_runs(bed: OperatorBed) -> None:
     await bed.enrol()
     before = await bed.settled()

@@ -20,7 +20,7 @@ from standfast.controller.observation import Sources
 from standfast.controller.parts import Parts
 from standfast.controller.provision import Provision, Site
 from standfast.controller.reporting import Findings, claims, status_of
-from standfast.controller.resources import report_resources
+from standfast.controller.resources import report_orphans, report_resources
 from standfast.controller.statuses import Judged
 from standfast.controller.store import Key, read_held
 from standfast.core.explain import Claim
@@ -73,6 +73,7 @@ class Clusters:
         held = self._parts.store.held(key)
         if held is None:
             await self._gone(key)
+            await report_orphans(self._parts, key)
             return None
         judged = Judged(key, held)
         cluster = read_held(HACluster, held)

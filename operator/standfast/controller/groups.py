@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from standfast.api.cluster import HACluster
-from standfast.api.resource import HAResource, HAResourceSpec, Systemd, Vip
+from standfast.api.cluster import DataMode, HACluster
+from standfast.api.resource import HAResource, HAResourceSpec, Postgresql, Systemd, Vip
 from standfast.controller.authorities import Register
 from standfast.errors import UserError
 from standfast.wire import resources as wire
@@ -55,6 +55,7 @@ def declared_group(cluster: HACluster, resources: Sequence[HAResource]) -> Group
     specs = tuple(to_wire(r.metadata.name, r.spec) for r in resources)
     _check_order({spec.name: spec.depends_on for spec in specs})
     _check_targets(resources)
+    _check_data(cluster, resources)
     maintenance = frozenset(node.name for node in cluster.spec.nodes if node.maintenance)
     return Group(specs, maintenance)
 
@@ -94,6 +95,20 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
                 on_failure=on_failure,
                 unit=systemd.unit,
             )
+        case HAResourceSpec(postgresql=Postgresql() as postgresql):
+            return wire.Postgresql(
+                name=name,
+                depends_on=depends_on,
+                critical=spec.critical,
+                monitor=monitor,
+                start_timeout_ms=spec.start.timeout_ms,
+                stop_timeout_ms=spec.stop.timeout_ms,
+                on_failure=on_failure,
+                unit=postgresql.unit,
+                data_directory=postgresql.data_directory,
+                settings_directory=postgresql.settings_directory,
+                replication=postgresql.replication.value,
+            )
         case _:
             raise UserError(
                 f"HAResource {name} has a type that this operator does not know: {spec.type}",
@@ -127,7 +142,8 @@ def _check_targets(resources: Sequence[HAResource]) -> None:
     owner: dict[tuple[str, str], str] = {}
     for resource in resources:
         name, spec = resource.metadata.name, resource.spec
-        target = (spec.type, spec.target.partition("/")[0])
+        kind = "address" if spec.vip is not None else "unit"
+        target = (kind, spec.target.partition("/")[0])
         if target in owner:
             raise UserError(
                 f"HAResources {owner[target]} and {name} both want {spec.type} {target[1]}, but "
@@ -135,6 +151,17 @@ def _check_targets(resources: Sequence[HAResource]) -> None:
                 remedy=f"kubectl delete haresource {name}",
             )
         owner[target] = name
+
+
+def _check_data(cluster: HACluster, resources: Sequence[HAResource]) -> None:
+    copies = [r.metadata.name for r in resources if r.spec.postgresql is not None]
+    if copies and cluster.spec.data is not DataMode.REPLICATED:
+        raise UserError(
+            f"HAResource {', '.join(copies)} keeps a copy of its data on every node, but spec.data "
+            f"of HACluster {cluster.metadata.name} is {cluster.spec.data.value}, which lets any "
+            "node become active, whether it has every write or not",
+            remedy="create the HACluster with spec.data: Replicated",
+        )
 
 
 def next_number(register: Register, group: Group, known: Sequence[int]) -> int | None:

@@ -1,23 +1,28 @@
 """The status of each `HAResource`: what its agents say of it, on the active node and elsewhere."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from standfast.api.cluster import HACluster
 from standfast.api.conditions import ConditionType
 from standfast.api.resource import (
+    CopyRole,
     HAResource,
     HAResourceStatus,
+    ReplicationOnNode,
     ResourceOnNode,
     ResourceState,
 )
+from standfast.api.switchover import Switchover
 from standfast.controller.listening import Line
 from standfast.controller.parts import Parts
 from standfast.controller.statuses import Judged
 from standfast.controller.store import Key
+from standfast.controller.switchovers import refuse_orphan
 from standfast.core.explain import Claim
 from standfast.core.reasons import Reason
 from standfast.core.view import Observed
-from standfast.wire.api import ResourceStatus
+from standfast.wire.api import ReplicationStatus, ResourceStatus
 
 
 async def report_resources(
@@ -44,6 +49,50 @@ async def report_resources(
         await parts.statuses.write(judged, _status(judged, resource, on, seen))
 
 
+async def report_orphans(parts: Parts, cluster: Key) -> None:
+    """Resources and moves of a cluster that does not exist say so."""
+    missing = Claim(
+        True,
+        Reason.REFERENCE_MISSING,
+        f"HACluster {cluster.namespace}/{cluster.name} does not exist",
+        "create it, or correct clusterRef",
+    )
+    for resource in list(parts.store.all(HAResource, cluster.namespace)):
+        if resource.spec.cluster_ref.name == cluster.name:
+            await _orphan(parts, Key(HAResource.__name__, *resource.key), resource, missing)
+    for switchover in list(parts.store.all(Switchover, cluster.namespace)):
+        phase = switchover.status.phase
+        is_open = phase is None or not phase.final
+        if switchover.spec.cluster_ref.name == cluster.name and is_open:
+            key = Key(Switchover.__name__, *switchover.key)
+            held = parts.store.held(key)
+            if held is not None:
+                status = refuse_orphan(switchover, missing.message, datetime.now(UTC))
+                await parts.statuses.write(Judged(key, held), status)
+
+
+async def _orphan(parts: Parts, key: Key, resource: HAResource, missing: Claim) -> None:
+    held = parts.store.held(key)
+    if held is None:
+        return
+    judged = Judged(key, held)
+    ready = Claim(False, missing.reason, missing.message, missing.remedy)
+    status = HAResourceStatus(
+        observed_generation=resource.metadata.generation,
+        type=resource.spec.type,
+        target=resource.spec.target,
+        message=missing.message,
+        conditions=judged.claimed(
+            {
+                ConditionType.READY: ready,
+                ConditionType.RECONCILING: None,
+                ConditionType.STALLED: missing,
+            }
+        ),
+    )
+    await parts.statuses.write(judged, status)
+
+
 def _named(found: Sequence[ResourceStatus], name: str) -> ResourceStatus | None:
     return next((each for each in found if each.name == name), None)
 
@@ -68,6 +117,7 @@ def _status(
                 message=each.message,
                 restarts=each.restarts,
                 since=each.since.replace(microsecond=0),
+                replication=_replication(each.replication),
             )
             for node, each in on.items()
         ),
@@ -81,6 +131,19 @@ def _status(
                 ConditionType.STALLED: None,
             }
         ),
+    )
+
+
+def _replication(found: ReplicationStatus | None) -> ReplicationOnNode | None:
+    """A copy, told coarsely: a number that always moves would write the status again and again."""
+    if found is None:
+        return None
+    lag = found.lag_bytes
+    return ReplicationOnNode(
+        role=CopyRole(found.role),
+        message=found.message,
+        lag_mib=None if lag is None else 0 if lag < 16 << 20 else 1 << (lag >> 20).bit_length(),
+        percent=None if found.percent is None else found.percent // 5 * 5,
     )
 
 

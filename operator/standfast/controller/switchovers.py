@@ -68,6 +68,32 @@ def step(switchover: Switchover, scene: Scene) -> Next:
             return Next(status)
 
 
+def refuse_orphan(switchover: Switchover, said: str, now: datetime) -> SwitchoverStatus:
+    """A move of a cluster that does not exist."""
+    conditions: tuple[Condition, ...] = ()
+    for kind, holds in ((ConditionType.READY, False), (ConditionType.STALLED, True)):
+        conditions = with_condition(
+            conditions,
+            kind,
+            holds,
+            reason=Reason.REFERENCE_MISSING.value,
+            message=said,
+            generation=switchover.metadata.generation,
+            now=now,
+        )
+    return switchover.status.model_copy(
+        update={
+            "observed_generation": switchover.metadata.generation,
+            "phase": SwitchoverPhase.REFUSED,
+            "completed_at": now,
+            "reason": Reason.REFERENCE_MISSING.value,
+            "message": f"refused, nothing was touched: {said}",
+            "remedy": ABOUT[Reason.REFERENCE_MISSING].remedy,
+            "conditions": conditions,
+        }
+    )
+
+
 def _begin(switchover: Switchover, scene: Scene) -> Next:
     spec, want, seen = switchover.spec, scene.want, scene.seen
     is_late = _is_late(switchover, scene)
