@@ -23,7 +23,7 @@ from typing import assert_never
 
 from standfast.errors import UserError
 from standfast.ports.events import Alert
-from standfast.wire.resources import ResourceSpec, Systemd, Vip
+from standfast.wire.resources import Postgresql, ResourceSpec, Systemd, Vip
 
 PATH = Path("/etc/standfast/agent.toml")
 OPEN = "AllowsEveryUnit"
@@ -97,7 +97,7 @@ class Allowed:
         lines: list[str] = []
         for resource in resources:
             match resource:
-                case Systemd(unit=unit):
+                case Systemd(unit=unit) | Postgresql(unit=unit):
                     problem, line = self._unit(unit)
                 case Vip(address=address):
                     problem, line = self._address(address)

@@ -8,18 +8,21 @@ fault of ours in a driver fails that call and is logged whole: a lease must not 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from standfast.adapters.drivers.guarded import replica_of
 from standfast.core import group_events as ev
 from standfast.core.group_spec import Spec
 from standfast.errors import StandfastError, UserError
 from standfast.member.mailbox import Mailbox
 from standfast.ports.events import Alert, EventSink
+from standfast.ports.replication import Replica
 from standfast.ports.resource import Change, Presence, ResourceDriver, ResourceEvent, Verdict
 
 Call = ev.Look | ev.Check | ev.Start | ev.Stop | ev.Kill
 KILL_ALL_S = 2.0
+TEND_AGAIN_S = 1.0
 log = logging.getLogger("standfast")
 
 _SEEN = {
@@ -40,12 +43,18 @@ _TURNED = {
 }
 
 
+def _nothing() -> None:
+    """Nobody waits for news."""
+
+
 @dataclass
 class _Place:
     """One resource: its driver, its watch, the call under way, what it is concerned about."""
 
     driver: ResourceDriver
     watch: asyncio.Task[None]
+    replica: Replica | None = None
+    tend: asyncio.Task[None] | None = None
     task: asyncio.Task[None] | None = None
     call: int = 0
     concerns: set[str] = field(default_factory=set)
@@ -60,11 +69,13 @@ class Drivers:
         mailbox: Mailbox,
         sink: EventSink,
         report: Callable[[ev.GroupEvent], None],
+        news: Callable[[], None] = _nothing,
     ) -> None:
         self._make = make
         self._mailbox = mailbox
         self._sink = sink
         self._report = report
+        self._news = news
         self._places: dict[str, _Place] = {}
 
     def make(self, spec: Spec) -> None:
@@ -72,13 +83,28 @@ class Drivers:
         self.drop(spec.name)
         driver = self._make(spec)
         watch = self._mailbox.start(self._watch(driver), f"watch {spec.name}")
-        self._places[spec.name] = _Place(driver, watch)
+        place = self._places[spec.name] = _Place(driver, watch, replica_of(driver))
+        if place.replica is not None:
+            work = self._tend(spec.name, place.replica)
+            place.tend = self._mailbox.start(work, f"tend {spec.name}")
+            self._news()
+
+    @property
+    def replicas(self) -> Mapping[str, Replica]:
+        """The copies on this node, by resource."""
+        return {
+            name: place.replica
+            for name, place in self._places.items()
+            if place.replica is not None
+        }
 
     def drop(self, name: str) -> None:
         place = self._places.pop(name, None)
         if place is None:
             return
         place.watch.cancel()
+        if place.tend is not None:
+            place.tend.cancel()
         for reason in place.concerns:
             self._sink.clear_alert(name, reason)
         self._mailbox.start(_close(place), f"close {name}")
@@ -112,8 +138,9 @@ class Drivers:
         """Let go of everything; what runs goes on running."""
         for place in self._places.values():
             place.watch.cancel()
-            if place.task is not None:
-                place.task.cancel()
+            for task in (place.tend, place.task):
+                if task is not None:
+                    task.cancel()
         await asyncio.gather(*(place.driver.close() for place in self._places.values()))
         self._places.clear()
 
@@ -172,6 +199,15 @@ class Drivers:
 
         await driver.watch(report)
 
+    async def _tend(self, name: str, replica: Replica) -> None:
+        """As with calls, a fault of ours there ends no lease."""
+        while True:
+            try:
+                await replica.tend(self._news)
+            except Exception:
+                log.exception("DriverFault", extra={"fields": {"resource": name}})
+            await asyncio.sleep(TEND_AGAIN_S)
+
 
 def _failed(call: Call, problem: str, remedy: str, *, lasting: bool) -> ev.GroupEvent:
     match call:
@@ -191,6 +227,8 @@ def _is_lasting(error: StandfastError) -> bool:
 
 async def _close(place: _Place) -> None:
     tasks: list[Awaitable[object]] = [place.watch]
+    if place.tend is not None:
+        tasks.append(place.tend)
     if place.task is not None:
         place.task.cancel()
         tasks.append(place.task)

@@ -19,7 +19,8 @@ from standfast.agent.clockwatch import ClockWatch, Reading, Sign, realtime_ms
 from standfast.agent.drivers import Drivers
 from standfast.agent.guarding import Calls, Guarding
 from standfast.agent.machine import Machine
-from standfast.agent.specs import specs_of
+from standfast.agent.replicas import Replicas
+from standfast.agent.specs import check_data_mode, specs_of
 from standfast.agent.takeover import Takeover
 from standfast.core import group as groups
 from standfast.core import group_events as ev
@@ -101,7 +102,9 @@ class Node:
             self._mailbox,
             self._chronicle,
             lambda event: self._mailbox.put(lambda: self._take(event)),
+            lambda: self._mailbox.put(self._look_at_copies),
         )
+        self._replicas = Replicas(lambda: self._drivers.replicas, self._clock, self._chronicle)
         self._group = Group()
         self._group_at_ms = self._clock.now_ms()
         self._shown = _shown(self._group)
@@ -181,9 +184,11 @@ class Node:
             if lease is not None:
                 self._take(ev.Adopted(lease.term, lease.lease_until_ms))
         self._look_at_others()
+        self._tell_copies()
 
     def on_links(self) -> None:
         self._look_at_others()
+        self._tell_copies()
 
     def _hold_until(self, term: int, until_ms: int) -> None:
         boot = self._membership.process.boot
@@ -196,6 +201,7 @@ class Node:
         lease = self._state.holding
         if lease is None:
             return
+        self._replicas.require(self._state)  # before anything starts, or as soon as it shrank
         if first:
             self._takeover.committed(record, self._clock.now_ms())
             self._take(ev.Permitted(lease.term, lease.lease_until_ms, record.suspects))
@@ -211,6 +217,7 @@ class Node:
         due = [groups.wake_at_ms(self._group, self._group_at_ms)]
         if self._voter is not None and self._state.holding is not None:
             due.append(self._clocks_at_ms + self._record.config.timing.tick_ms)
+            due.append(self._replicas.next_ms(self._state))
         elif self._held_at_ms is not None:
             gone_ms = self._held_at_ms + NOBODY_MS
             due.append(gone_ms if gone_ms > now_ms else None)
@@ -220,6 +227,26 @@ class Node:
         self._look_at_clocks()
         self._look_at_others()
         self._take(ev.Tick())
+        if self._voter is not None and self._replicas.is_due(self._state):
+            self._replicas.keep(self._voter)
+
+    def _tell_copies(self) -> None:
+        if self._voter is not None and self._links is not None:
+            self._replicas.tell(self._state, self._links)
+
+    def _look_at_copies(self) -> None:
+        """A copy has news: those that follow may have caught up, or there is one to be told."""
+        self._tell_copies()
+        if self._voter is not None:
+            self._replicas.keep(self._voter)
+        self._tell_facts()
+        if self._replicas.has_news():
+            self._membership.board.change()
+
+    def _tell_facts(self) -> None:
+        if self._links is not None:
+            invitations = self._replicas.invitations()
+            self._links.tell(Facts(eligible=self._is_eligible, invitations=invitations))
 
     def _look_at_clocks(self) -> None:
         self._clocks_at_ms = self._clock.now_ms()
@@ -281,7 +308,9 @@ class Node:
 
     def _successor(self) -> MemberUid | None:
         assert self._links is not None
-        nodes = self._record.config.data_nodes()
+        nodes = frozenset(self._record.config.data_nodes())
+        if self._data_mode is DataMode.REPLICATED:
+            nodes &= self._record.in_sync
         return next((uid for uid in self._links.eligible() if uid in nodes), None)
 
     # ---------------------------------------------------------------- Duties: the operator
@@ -294,6 +323,8 @@ class Node:
                 remedy="send the newest declaration",
             )
         specs_of(request.resources, self._data_mode)
+        if self._voter is not None:
+            check_data_mode(request.resources, self._data_mode)
         self._check_allowed(request)
         if request != self._declared:
             self._membership.store.save_declared(request)
@@ -492,8 +523,7 @@ class Node:
         self._is_eligible = eligible
         self._membership.board.change()
         self._mailbox.put(lambda: _ignore(voter.take(LocalChanged(Local(eligible=eligible)))))
-        if self._links is not None:
-            self._links.tell(Facts(eligible=eligible))
+        self._tell_facts()
 
     # ---------------------------------------------------------------- Duties: status, end
 
@@ -502,12 +532,27 @@ class Node:
         return Report(
             serving_term=self._group.serving_term,
             hindrances=self._hindrances(),
-            resources=tuple(
-                _status_of(cell, self._since(cell, now_ms)) for cell in self._group.cells.values()
-            ),
+            resources=tuple(self._status_of(cell, now_ms) for cell in self._group.cells.values()),
             generation=max(0, self._group.generation),
             proofs=self._takeover.proofs,
             takeover=self._takeover.status(),
+        )
+
+    def _status_of(self, cell: Cell, now_ms: int) -> ResourceStatus:
+        failed = cell.fault is not None and cell.phase is Phase.STOPPED
+        copy = self._replicas.status(cell.spec.name)
+        state = "Failed" if failed else _STATES[cell.phase]
+        if state == "Stopped" and copy is not None and copy.role == "Standby":
+            state = "Standby"
+        return ResourceStatus(
+            name=cell.spec.name,
+            type=cell.spec.kind,
+            state=state,
+            message=cell.fault.message if failed and cell.fault is not None else cell.message,
+            reason=cell.fault.reason if cell.fault is not None else "",
+            restarts=len(cell.failures),
+            since=self._since(cell, now_ms),
+            replication=copy,
         )
 
     def _since(self, cell: Cell, now_ms: int) -> datetime:
@@ -553,19 +598,6 @@ _STATES: dict[Phase, State] = {
     Phase.STOPPING: "Stopping",
     Phase.KILLING: "Stopping",
 }
-
-
-def _status_of(cell: Cell, since: datetime) -> ResourceStatus:
-    failed = cell.fault is not None and cell.phase is Phase.STOPPED
-    return ResourceStatus(
-        name=cell.spec.name,
-        type=cell.spec.kind,
-        state="Failed" if failed else _STATES[cell.phase],
-        message=cell.fault.message if failed and cell.fault is not None else cell.message,
-        reason=cell.fault.reason if cell.fault is not None else "",
-        restarts=len(cell.failures),
-        since=since,
-    )
 
 
 def _nothing() -> None:

@@ -7,14 +7,16 @@ configuration is read back from it, so that the two can never disagree.
 import json
 from collections.abc import Sequence
 from ipaddress import ip_interface
+from pathlib import Path
 from typing import assert_never
 
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
+from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.core.group_spec import Spec, Then, problems
 from standfast.core.proof import Need, default_need, enough
 from standfast.core.record import DataMode
 from standfast.errors import UserError
-from standfast.wire.resources import ResourceSpec, Systemd, Vip
+from standfast.wire.resources import Postgresql, ResourceSpec, Systemd, Vip
 
 
 def specs_of(resources: Sequence[ResourceSpec], data: DataMode) -> tuple[Spec, ...]:
@@ -49,7 +51,30 @@ def config_of(spec: Spec) -> DriverConfig:
                 remedy=f"correct spec.vip.address of HAResource {spec.name}, as 10.10.1.100/24",
             ) from error
         return VipConfig(spec.name, address, fields["interface"])
+    if spec.kind == "postgresql":
+        settings = fields["settingsDirectory"]
+        return PostgresqlConfig(
+            spec.name,
+            fields["unit"],
+            Path(fields["dataDirectory"]),
+            None if settings is None else Path(settings),
+        )
     return SystemdConfig(spec.name, fields["unit"])
+
+
+def check_data_mode(resources: Sequence[ResourceSpec], data: DataMode) -> None:
+    """Refuse copies in a cluster whose votes do not ask who has every write.
+
+    Raises:
+        UserError: There is a replicated resource, and the cluster is none of replicated data.
+    """
+    copies = [resource.name for resource in resources if isinstance(resource, Postgresql)]
+    if copies and data is not DataMode.REPLICATED:
+        raise UserError(
+            f"resource {', '.join(copies)} keeps a copy of its data on every node, and this "
+            f"cluster was made for data: {data.value}, where any node may become active",
+            remedy="set spec.data of the HACluster to Replicated when it is created",
+        )
 
 
 def _spec_of(resource: ResourceSpec, data: DataMode) -> Spec:
@@ -60,6 +85,13 @@ def _spec_of(resource: ResourceSpec, data: DataMode) -> Spec:
         case Systemd(unit=unit):
             kind, need, rides_out = "systemd", default_need(data, exclusive=False), False
             thing = {"unit": unit}
+        case Postgresql(unit=unit, data_directory=data_directory, settings_directory=settings):
+            kind, need, rides_out = "postgresql", Need.REPLICATED, False
+            thing = {
+                "unit": unit,
+                "dataDirectory": data_directory,
+                "settingsDirectory": settings,
+            }
         case _:
             assert_never(resource)
     return Spec(

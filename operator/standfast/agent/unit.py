@@ -22,6 +22,8 @@ CAPABILITIES = {
     "CAP_SYS_RESOURCE": "a negative oom_score_adj",
     "CAP_KILL": "killing what is left of a stopped unit",
     "CAP_DAC_READ_SEARCH": "reading /proc and cgroups of others' processes",
+    "CAP_SETUID": "running a database's programs as its own user, never as root",
+    "CAP_SETGID": "the same",
     "CAP_SYS_PTRACE": "naming processes that are left",
 }
 """What the agent may do as root, and why."""

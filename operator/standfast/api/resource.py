@@ -31,7 +31,7 @@ from standfast.api.scalars import (
     duration_ms,
 )
 
-RESOURCE_TYPES = ("vip", "systemd")
+RESOURCE_TYPES = ("vip", "systemd", "postgresql")
 """The members of the union, each with a driver in the agent."""
 
 
@@ -53,25 +53,71 @@ class Vip(Model):
     )
 
 
+ServiceUnit = Annotated[
+    str,
+    Field(min_length=1, max_length=255),
+    Rule(
+        cel=r"self.matches('^[A-Za-z0-9:_.@\\\\-]+[.]service$')",
+        message="must be the full name of a service unit, such as web.service",
+        holds=lambda unit: (
+            unit.endswith(".service")
+            and len(unit) > len(".service")
+            and all(c.isascii() and (c.isalnum() or c in ":_.@\\-") for c in unit)
+        ),
+    ),
+]
+"""A unit of systemd that is a service."""
+
+Directory = Annotated[
+    str,
+    Field(min_length=2, max_length=255, pattern=r"^(/[A-Za-z0-9_+@-][A-Za-z0-9._+@-]*)+$"),
+]
+"""An absolute path, without `.` and `..`, blanks and quotes."""
+
+
 class Systemd(Model):
     """A unit of systemd that runs on the active node and nowhere else."""
 
-    unit: Annotated[
-        str,
-        Field(min_length=1, max_length=255),
-        Rule(
-            cel=r"self.matches('^[A-Za-z0-9:_.@\\\\-]+[.]service$')",
-            message="must be the full name of a service unit, such as web.service",
-            holds=lambda unit: (
-                unit.endswith(".service")
-                and len(unit) > len(".service")
-                and all(c.isascii() and (c.isalnum() or c in ":_.@\\-") for c in unit)
-            ),
-        ),
-    ] = Field(
+    unit: ServiceUnit = Field(
         description="Name of the unit, the same on every node. It should be disabled there: the "
         "agent starts and stops it.",
         examples=["web.service"],
+    )
+
+
+class Streaming(StrEnum):
+    """How the copies of a database follow the active one."""
+
+    SYNCHRONOUS = "Synchronous"
+
+
+class Postgresql(Model):
+    """A PostgreSQL cluster with a copy on every node: active on one, a standby on the others.
+
+    The data begin with those of the node that is listed first; the agents copy them to the others,
+    promote, and repair what was active before.
+    """
+
+    unit: ServiceUnit = Field(
+        description="Name of the unit that runs the server, the same on every node. It should be "
+        "disabled there: the agent starts and stops it.",
+        examples=["postgresql@15-main.service"],
+    )
+    data_directory: Directory = Field(
+        description="Its data directory, the same on every node. What is there on a node that is "
+        "not the first is replaced by a copy, unless it holds databases of its own.",
+        examples=["/var/lib/postgresql/15/main"],
+    )
+    settings_directory: Directory | None = Field(
+        default=None,
+        description="Where its postgresql.conf is; when absent, the place that belongs to the "
+        "data directory: /etc/postgresql/15/main in Debian's layout, else the data directory.",
+        examples=["/etc/postgresql/15/main"],
+    )
+    replication: Streaming = Field(
+        default=Streaming.SYNCHRONOUS,
+        description="Synchronous: a write is acknowledged when every node in sync has it. A "
+        "standby that is lost is given up within about three seconds, and writes go on.",
     )
 
 
@@ -188,6 +234,12 @@ class HAResourceSpec(Model):
         default=None, description="A unit of systemd that runs on the active node only."
     )
 
+    postgresql: Postgresql | None = Field(
+        default=None,
+        description="A PostgreSQL cluster with a copy on every node. The HACluster needs data: "
+        "Replicated.",
+    )
+
     @property
     def type(self) -> str:
         """The member of the union that is set."""
@@ -201,6 +253,8 @@ class HAResourceSpec(Model):
                 return vip.address
             case HAResourceSpec(systemd=Systemd() as systemd):
                 return systemd.unit
+            case HAResourceSpec(postgresql=Postgresql() as postgresql):
+                return postgresql.unit
             case _:
                 return ""
 
@@ -209,11 +263,36 @@ class ResourceState(StrEnum):
     """What a resource does on one node."""
 
     STOPPED = "Stopped"
+    STANDBY = "Standby"
     STARTING = "Starting"
     RUNNING = "Running"
     STOPPING = "Stopping"
     FAILED = "Failed"
     UNKNOWN = "Unknown"
+
+
+class CopyRole(StrEnum):
+    """What a copy of replicated data is."""
+
+    ACTIVE = "Active"
+    STANDBY = "Standby"
+    BUILDING = "Building"
+    DOWN = "Down"
+    UNKNOWN = "Unknown"
+
+
+class ReplicationOnNode(Model):
+    """The copy on one node. Coarse on purpose: it changes only when something happens."""
+
+    role: CopyRole = Field(description="What it is: Building is being copied or repaired.")
+    message: Sentence = Field(default="", description="What it is doing, in a sentence.")
+    lag_mib: Count | None = Field(
+        default=None,
+        description="How far a standby is behind, in MiB, as a power of two; 0 below 16.",
+    )
+    percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None, description="Progress while it is being built, in steps of five."
+    )
 
 
 class ResourceOnNode(Model):
@@ -225,6 +304,9 @@ class ResourceOnNode(Model):
     message: Sentence = Field(default="", description="A sentence, with what to do.")
     restarts: Count = Field(default=0, description="Restarts in place within the window.")
     since: Time | None = Field(default=None, description="When the state was entered.")
+    replication: ReplicationOnNode | None = Field(
+        default=None, description="The copy there, of what keeps one on every node."
+    )
 
 
 class HAResourceStatus(Model):

@@ -157,8 +157,8 @@ def _check_data(cluster: HACluster, resources: Sequence[HAResource]) -> None:
     copies = [r.metadata.name for r in resources if r.spec.postgresql is not None]
     if copies and cluster.spec.data is not DataMode.REPLICATED:
         raise UserError(
-            f"HAResource {', '.join(copies)} keeps a copy of its data on every node, but spec.data "
-            f"of HACluster {cluster.metadata.name} is {cluster.spec.data.value}, which lets any "
+            f"HAResource {', '.join(copies)} keeps a copy of its data on every node, but spec.data"
+            f" of HACluster {cluster.metadata.name} is {cluster.spec.data.value}, which lets any "
             "node become active, whether it has every write or not",
             remedy="create the HACluster with spec.data: Replicated",
         )

@@ -34,7 +34,7 @@ FORGIVEN_MS = 600_000
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A follower as the drivers see it; of several resources the worst.
+    """A follower as the driver of one resource sees it.
 
     Attributes:
         position: How far it has written safely.
@@ -49,7 +49,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The replicated data on the active node.
+    """The data of one resource on the active node.
 
     Attributes:
         position: How far they reach here.
@@ -95,8 +95,8 @@ class Pace:
     drops: int = 0
 
 
-Keeper = Mapping[MemberUid, Pace]
-"""What is remembered from one look to the next; forgotten with the lease."""
+Keeper = Mapping[tuple[str, MemberUid], Pace]
+"""What is remembered of each follower of each resource; forgotten with the lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,38 +114,49 @@ class Plan:
     dropped: frozenset[MemberUid] = frozenset()
 
 
-def keep(keeper: Keeper, view: View, seen: Seen | None, now_ms: int) -> tuple[Keeper, Plan]:
+def keep(
+    keeper: Keeper, view: View, seen: Mapping[str, Seen | None], now_ms: int
+) -> tuple[Keeper, Plan]:
     """One look.
 
     Args:
         keeper: As the last look left it.
         view: What the quorum says now.
-        seen: None while the data are not served here: nothing is judged then.
+        seen: Each replicated resource; None while its data are not served here: nobody is judged
+            then. Without any resource there is nothing to have: every node is in sync.
         now_ms: This node's clock.
     """
     required = view.required - {view.me}
-    if seen is None:
+    served = {name: data for name, data in seen.items() if data is not None}
+    if len(served) < len(seen):
         return {}, Plan(required)
-    paces = {uid: _pace(keeper.get(uid), uid, seen, now_ms) for uid in sorted(view.others)}
+    paces = {
+        (name, uid): _pace(keeper.get((name, uid)), uid, data, now_ms)
+        for name, data in served.items()
+        for uid in view.others
+    }
     wanted, growing, dropped = {view.me}, set[MemberUid](), set[MemberUid]()
-    for uid, pace in paces.items():
-        late = now_ms - pace.since_ms >= PATIENCE_MS
-        if uid in view.in_sync:
-            if late:
-                dropped.add(uid)
-                paces[uid] = _dropped(pace, now_ms)
-            else:
-                wanted.add(uid)
-                if pace.drops and now_ms - pace.calm_until_ms >= FORGIVEN_MS:
-                    paces[uid] = replace(pace, drops=0)
-        elif not late and _settled(pace, now_ms):
+    for uid in view.others:
+        mine = {key: pace for key, pace in paces.items() if key[1] == uid}
+        late = any(now_ms - pace.since_ms >= PATIENCE_MS for pace in mine.values())
+        if uid in view.in_sync and late:
+            dropped.add(uid)
+            paces |= {key: _dropped(pace, now_ms) for key, pace in mine.items()}
+        elif uid in view.in_sync:
+            wanted.add(uid)
+            paces |= {key: _forgiven(pace, now_ms) for key, pace in mine.items()}
+        elif not late and all(_settled(pace, now_ms) for pace in mine.values()):
             growing.add(uid)
-            follower = seen.followers.get(uid)
-            if follower is not None and follower.holds_all:
+            if all(_holds_all(data, uid) for data in served.values()):
                 wanted.add(uid)
     proposal = frozenset(wanted)
     changed = proposal if proposal != view.in_sync else None
     return paces, Plan(required | growing, changed, frozenset(dropped))
+
+
+def _holds_all(data: Seen, uid: MemberUid) -> bool:
+    follower = data.followers.get(uid)
+    return follower is not None and follower.holds_all
 
 
 def _pace(pace: Pace | None, uid: MemberUid, seen: Seen, now_ms: int) -> Pace:
@@ -166,6 +177,10 @@ def _settled(pace: Pace, now_ms: int) -> bool:
     return (
         since_ms is not None and now_ms - since_ms >= SETTLED_MS and now_ms >= pace.calm_until_ms
     )
+
+
+def _forgiven(pace: Pace, now_ms: int) -> Pace:
+    return replace(pace, drops=0) if now_ms - pace.calm_until_ms >= FORGIVEN_MS else pace
 
 
 def _dropped(pace: Pace, now_ms: int) -> Pace:

@@ -14,12 +14,13 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from typing_extensions import override
 
 from standfast.adapters.pki import connection_problem
 from standfast.core.ids import ClusterUid, MemberUid, RunId
 from standfast.core.messages import Envelope
-from standfast.core.record import Member
+from standfast.core.record import Member, MemberKind
 from standfast.errors import UserError
 from standfast.member.link import Link, Peer
 from standfast.member.mailbox import Mailbox
@@ -94,10 +95,16 @@ class PeerLinks(Peer):
                 link.send(data)
 
     def tell(self, told: Facts) -> None:
-        data = frames.facts(told)
+        data = frames.facts(self._facts_for(told))
         for link in self._links:
             if link.is_up:
                 link.send(data)
+
+    def _facts_for(self, told: Facts) -> Facts:
+        """A witness follows nobody, and invitations hold secrets."""
+        if self.member.kind is MemberKind.DATA:
+            return told
+        return msgspec.structs.replace(told, invitations={})
 
     def ping(self) -> None:
         for link in tuple(self._links):
@@ -122,7 +129,7 @@ class PeerLinks(Peer):
             if old is not link and old.end == link.end:
                 old.close("replaced by a newer connection")
         wiring = self._wiring
-        link.send(frames.facts(wiring.facts))
+        link.send(frames.facts(self._facts_for(wiring.facts)))
         link.ping()
         self._problems.pop(link.address, None)
         wiring.on_connected(self.member.uid)
@@ -325,6 +332,11 @@ class Links:
             for member in self._known
             if member.uid in self._peers and self._peers[member.uid].facts.eligible
         )
+
+    def facts(self, uid: MemberUid) -> Facts:
+        """The newest that this member told; nothing while it is not reachable."""
+        peer = self._peers.get(uid)
+        return Facts() if peer is None else peer.facts
 
     def status(self, now_ms: int) -> tuple[PeerStatus, ...]:
         return tuple(peer.status(now_ms) for peer in self._peers.values())

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-from standfast.ports.resource import ResourceDriver
-
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
@@ -122,8 +120,8 @@ class Replication:
 
 
 @runtime_checkable
-class ReplicatedDriver(ResourceDriver, Protocol):
-    """One declared resource on this node that keeps a copy of its data on every node."""
+class Replica(Protocol):
+    """The copy on this node of a resource that keeps one on every node: part of its driver."""
 
     def settle(self, place: Place) -> None:
         """Take what is known of the nodes. Called before anything else, and at every change."""

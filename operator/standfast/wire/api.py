@@ -200,7 +200,8 @@ class LogAnswer(Wire, frozen=True, kw_only=True):
 Role = Literal["Active", "Holding", "Candidate", "Standby", "Unconfigured"]
 """`Holding`: the lease is won, the service not yet up. `Active`: lease, record and service."""
 
-State = Literal["Stopped", "Starting", "Running", "Stopping", "Failed", "Unknown"]
+State = Literal["Stopped", "Standby", "Starting", "Running", "Stopping", "Failed", "Unknown"]
+"""`Standby`: what keeps a copy of its data on every node follows the active one here."""
 
 
 class HolderStatus(Wire, frozen=True, kw_only=True):
@@ -248,12 +249,33 @@ class PeerStatus(Wire, frozen=True, kw_only=True):
     last_heard_ms: int | None = None
 
 
+class ReplicationStatus(Wire, frozen=True, kw_only=True):
+    """The copy on this node of a resource that keeps one on every node.
+
+    Attributes:
+        position: How far it reaches, in the unit of its type (bytes of the log).
+        lag_bytes: How far a standby is behind the active, as far as it knows.
+        lag_ms: The same in time.
+        percent: Progress while it is being built.
+        following: Nodes that follow this one, by uid.
+    """
+
+    role: Literal["Active", "Standby", "Building", "Down", "Unknown"]
+    message: str = ""
+    position: int | None = None
+    lag_bytes: int | None = None
+    lag_ms: int | None = None
+    percent: int | None = None
+    following: tuple[str, ...] = ()
+
+
 class ResourceStatus(Wire, frozen=True, kw_only=True):
     """One resource on this node.
 
     Attributes:
         restarts: In the present window.
         since: When `state` began.
+        replication: Of what keeps a copy on every node.
     """
 
     name: str
@@ -263,6 +285,7 @@ class ResourceStatus(Wire, frozen=True, kw_only=True):
     reason: str = ""
     restarts: int = 0
     since: datetime
+    replication: ReplicationStatus | None = None
 
 
 class ProofStatus(Wire, frozen=True, kw_only=True):

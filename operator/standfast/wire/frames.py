@@ -47,9 +47,11 @@ class Facts(msgspec.Struct, frozen=True, rename="camel"):
 
     Attributes:
         eligible: It would stand if asked; lets a failing node know whether to hand over.
+        invitations: By resource, what a driver needs to follow this node; for data nodes only.
     """
 
     eligible: bool = False
+    invitations: dict[str, bytes] = {}
 
 
 def frame(kind: int, number: int = 0, payload: bytes = b"") -> bytes:

@@ -60,4 +60,20 @@ class Systemd(Resource, tag="systemd", frozen=True, kw_only=True):
     unit: str
 
 
-ResourceSpec = Vip | Systemd
+class Postgresql(Resource, tag="postgresql", frozen=True, kw_only=True):
+    """A PostgreSQL cluster with a copy on every node.
+
+    Attributes:
+        unit: The unit that runs its server.
+        data_directory: Of the server, the same on every node.
+        settings_directory: Where its postgresql.conf is; by the layout when not named.
+        replication: How the copies follow.
+    """
+
+    unit: str
+    data_directory: str
+    settings_directory: str | None = None
+    replication: Literal["Synchronous"] = "Synchronous"
+
+
+ResourceSpec = Vip | Systemd | Postgresql

@@ -1,15 +1,18 @@
 """Declarations become what group and drivers need; what cannot be is refused in sentences."""
 
 from ipaddress import ip_interface
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from standfast.adapters.drivers.config import SystemdConfig, VipConfig
-from standfast.agent.specs import config_of, specs_of
+from standfast.adapters.postgresql.config import PostgresqlConfig
+from standfast.agent.specs import check_data_mode, config_of, specs_of
 from standfast.core.proof import Need, enough
 from standfast.core.record import DataMode
 from standfast.errors import UserError
-from standfast.wire.resources import Monitor, OnFailure, Systemd, Vip
+from standfast.wire.resources import Monitor, OnFailure, Postgresql, Systemd, Vip
 
 WEB = Systemd(
     name="web",
@@ -69,6 +72,32 @@ def test_an_address_that_does_not_read_is_named(address: str) -> None:
     with pytest.raises(UserError, match="resource vip has the address") as refused:
         specs_of((Vip(name="vip", address=address),), DataMode.NONE)
     assert "spec.vip.address" in refused.value.remedy
+
+
+PG = Postgresql(
+    name="pg", unit="postgresql@15-main.service", data_directory="/var/lib/postgresql/15/main"
+)
+
+
+def test_a_database_with_copies_needs_only_that_the_old_one_can_acknowledge_nothing() -> None:
+    (spec,) = specs_of((PG,), DataMode.REPLICATED)
+    assert config_of(spec) == PostgresqlConfig(
+        "pg", "postgresql@15-main.service", Path("/var/lib/postgresql/15/main")
+    )
+    assert spec.suffices == enough(Need.REPLICATED)
+    elsewhere = msgspec.structs.replace(PG, settings_directory="/etc/pg")
+    (spec,) = specs_of((elsewhere,), DataMode.REPLICATED)
+    assert config_of(spec) == PostgresqlConfig(
+        "pg", PG.unit, Path(PG.data_directory), Path("/etc/pg")
+    )
+
+
+def test_copies_need_votes_that_ask_who_has_every_write() -> None:
+    check_data_mode((WEB, PG), DataMode.REPLICATED)
+    check_data_mode((WEB, VIP), DataMode.NONE)
+    with pytest.raises(UserError, match=r"data: None") as refused:
+        check_data_mode((WEB, PG), DataMode.NONE)
+    assert "Replicated" in refused.value.remedy
 
 
 def test_a_graph_that_cannot_be_is_refused() -> None:

@@ -48,10 +48,31 @@ VIP = _object(
 SYSTEMD = _object(
     "HAResource", "web", {"clusterRef": {"name": "web"}, "systemd": {"unit": "web.service"}}
 )
+POSTGRESQL = _object(
+    "HAResource",
+    "orders-pg",
+    {
+        "clusterRef": {"name": "web"},
+        "postgresql": {
+            "unit": "postgresql@15-main.service",
+            "dataDirectory": "/var/lib/postgresql/15/main",
+        },
+    },
+)
 SWITCHOVER = _object("Switchover", "web-1", {"clusterRef": {"name": "web"}, "to": "vm-b"})
 RECORD = _object("FailoverRecord", "web-7", {"clusterRef": {"name": "web"}, "term": 7})
 
-RIGHT = (INFRASTRUCTURE, WITNESS, WITNESS_AGENT, CLUSTER, VIP, SYSTEMD, SWITCHOVER, RECORD)
+RIGHT = (
+    INFRASTRUCTURE,
+    WITNESS,
+    WITNESS_AGENT,
+    CLUSTER,
+    VIP,
+    SYSTEMD,
+    POSTGRESQL,
+    SWITCHOVER,
+    RECORD,
+)
 
 
 def changed(document: Document, change: Callable[[Document], object]) -> Document:
@@ -222,12 +243,12 @@ REFUSALS = (
     Refusal(
         "a_resource_of_no_type",
         changed(VIP, _without("vip")),
-        "exactly one type of resource must be set: vip or systemd",
+        "exactly one type of resource must be set: vip or systemd or postgresql",
     ),
     Refusal(
         "a_resource_of_two_types",
         changed(VIP, _set("systemd", {"unit": "web.service"})),
-        "exactly one type of resource must be set: vip or systemd",
+        "exactly one type of resource must be set: vip or systemd or postgresql",
     ),
     Refusal(
         "a_resource_that_waits_for_itself",
@@ -243,6 +264,11 @@ REFUSALS = (
         "a_unit_that_is_no_service",
         changed(SYSTEMD, _set("systemd.unit", "web")),
         "must be the full name of a service unit, such as web.service",
+    ),
+    Refusal(
+        "data_that_are_not_at_an_absolute_path",
+        changed(POSTGRESQL, _set("postgresql.dataDirectory", "/var/lib/../../etc")),
+        "dataDirectory",
     ),
     Refusal(
         "a_check_every_nanosecond",
@@ -285,7 +311,7 @@ CHANGES = (
     Refusal(
         "the_type_of_a_resource_stays",
         changed(VIP, _to_other_type),
-        "the type of a resource cannot change from one of vip, systemd to another",
+        "the type of a resource cannot change from one of vip, systemd, postgresql to another",
         before=VIP,
     ),
     Refusal(

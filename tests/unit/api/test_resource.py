@@ -1,6 +1,6 @@
 """The union of resources: which type, which thing, which budgets."""
 
-from tests.unit.api.documents import SYSTEMD, VIP
+from tests.unit.api.documents import POSTGRESQL, SYSTEMD, VIP
 
 from standfast.api.resource import RESOURCE_TYPES, HAResource, HAResourceSpec
 
@@ -10,10 +10,13 @@ def test_the_type_is_the_member_that_is_set() -> None:
 
     assert (vip.type, vip.target) == ("vip", "10.77.1.100/24")
     assert (systemd.type, systemd.target) == ("systemd", "web.service")
+    database = HAResource.model_validate(POSTGRESQL).spec
+    assert (database.type, database.target) == ("postgresql", "postgresql@15-main.service")
 
 
 def test_every_type_is_a_field_that_may_be_absent() -> None:
-    assert [HAResourceSpec.model_fields[name].default for name in RESOURCE_TYPES] == [None, None]
+    found = [HAResourceSpec.model_fields[name].default for name in RESOURCE_TYPES]
+    assert found == [None, None, None]
 
 
 def test_budgets_are_milliseconds_for_the_agents() -> None:

@@ -31,7 +31,7 @@ class World:
 
     def look(self, **followers: Progress) -> Plan:
         seen = Seen(self.position, {MemberUid(name): p for name, p in followers.items()})
-        self.keeper, plan = keep(self.keeper, self.view, seen, self.now_ms)
+        self.keeper, plan = keep(self.keeper, self.view, {"pg": seen}, self.now_ms)
         self.now_ms += LOOK_MS
         return plan
 
@@ -132,7 +132,7 @@ def test_a_dropped_follower_comes_back_after_a_pause_that_grows() -> None:
 def test_data_that_are_not_served_judge_nobody() -> None:
     world = together()
     world.looks(PATIENCE_MS * 2, b=at(1000))
-    keeper, plan = keep(world.keeper, world.view, None, world.now_ms)
+    keeper, plan = keep(world.keeper, world.view, {"pg": None}, world.now_ms)
     assert (keeper, plan) == ({}, Plan(frozenset({B})))
 
 
@@ -161,6 +161,27 @@ def test_a_follower_that_kept_up_for_long_is_trusted_again() -> None:
         while not world.look(b=at(world.position)).require:
             pass
         world.commit(A, B)
-    assert world.keeper[B].drops == 4
+    assert world.keeper["pg", B].drops == 4
     world.looks(FORGIVEN_MS, b=at(world.position))
-    assert world.keeper[B].drops == 0
+    assert world.keeper["pg", B].drops == 0
+
+
+def test_without_replicated_resources_every_node_is_in_sync() -> None:
+    _, plan = keep({}, alone().view, {}, 0)
+    assert plan == Plan(frozenset({B}), frozenset({A, B}))
+
+
+def test_a_follower_must_keep_up_with_every_resource() -> None:
+    world = together()
+    fine, stuck = Seen(2000, {B: at(2000)}), Seen(2000, {B: at(1000)})
+    keeper, _ = keep({}, world.view, {"one": fine, "two": stuck}, 0)
+    keeper, plan = keep(keeper, world.view, {"one": fine, "two": stuck}, PATIENCE_MS)
+    assert plan.propose == frozenset({A})
+
+
+def test_while_one_resource_is_not_served_nobody_is_judged() -> None:
+    world = together()
+    stuck = Seen(2000, {B: at(1000)})
+    keeper, _ = keep({}, world.view, {"one": None, "two": stuck}, 0)
+    keeper, plan = keep(keeper, world.view, {"one": None, "two": stuck}, PATIENCE_MS)
+    assert plan == Plan(frozenset({B}))

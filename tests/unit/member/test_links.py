@@ -198,3 +198,35 @@ async def test_who_left_the_config_is_disconnected(net: Net) -> None:
     net.links.know((member(ME),))
     assert pipe.is_aborted
     assert net.links.status(net.clock.now_ms()) == ()
+
+
+def facts_in(pipe: Pipe) -> list[Facts | None]:
+    return [
+        frames.read_facts(frame.payload)
+        for frame in Splitter().feed(pipe.take())
+        if frame.kind == frames.FACTS
+    ]
+
+
+async def test_invitations_are_told_to_data_nodes_only(net: Net) -> None:
+    witness = MemberUid("w")
+    net.links.know((member(ME), member(OTHER), Member(witness, "w", MemberKind.WITNESS, ())))
+    ends = {OTHER: net.accept()[1]}
+    link, ends[witness] = net.links.accept(witness, "10.0.0.3"), Pipe("10.0.0.3")
+    assert link is not None
+    ends[witness].connect(link)
+    link.data_received(frames.frame(frames.RUN, 0, b"run-w"))
+    ends[witness].take()
+    net.links.tell(Facts(eligible=True, invitations={"pg": b"secret"}))
+    assert facts_in(ends[OTHER]) == [Facts(eligible=True, invitations={"pg": b"secret"})]
+    assert facts_in(ends[witness]) == [Facts(eligible=True)]
+
+
+async def test_what_others_tell_is_kept_while_they_are_reachable(net: Net) -> None:
+    link, _ = net.accept()
+    told = Facts(eligible=True, invitations={"pg": b"secret"})
+    link.data_received(frames.facts(told))
+    assert net.links.facts(OTHER) == told
+    assert net.links.facts(MemberUid("stranger")) == Facts()
+    link.close("gone")
+    assert net.links.facts(OTHER) == Facts()

@@ -5,21 +5,28 @@ from typing import assert_never
 
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
 from standfast.adapters.drivers.host import DriverHost, linux_host
+from standfast.adapters.drivers.postgresql import PostgresqlDriver
 from standfast.adapters.drivers.systemd import SystemdDriver
 from standfast.adapters.drivers.vip import VipDriver
+from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.ports.resource import ResourceDriver
 
 __all__ = [
     "CONFIG_TYPES",
     "DriverConfig",
     "DriverHost",
+    "PostgresqlConfig",
     "SystemdConfig",
     "VipConfig",
     "linux_host",
     "make_driver",
 ]
 
-CONFIG_TYPES: Mapping[str, type[DriverConfig]] = {"vip": VipConfig, "systemd": SystemdConfig}
+CONFIG_TYPES: Mapping[str, type[DriverConfig]] = {
+    "vip": VipConfig,
+    "systemd": SystemdConfig,
+    "postgresql": PostgresqlConfig,
+}
 """The word in the spec's `type`, and the configuration its driver takes."""
 
 
@@ -30,5 +37,7 @@ def make_driver(config: DriverConfig, host: DriverHost) -> ResourceDriver:
             return VipDriver(config, host)
         case SystemdConfig():
             return SystemdDriver(config, host)
+        case PostgresqlConfig():
+            return PostgresqlDriver(config, host)
         case _:
             assert_never(config)

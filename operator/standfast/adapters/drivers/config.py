@@ -7,6 +7,8 @@ passes budgets as arguments and decides when to look.
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
+from standfast.adapters.postgresql.config import PostgresqlConfig
+
 
 @dataclass(frozen=True, slots=True)
 class VipConfig:
@@ -40,4 +42,4 @@ class SystemdConfig:
     unit: str
 
 
-DriverConfig = VipConfig | SystemdConfig
+DriverConfig = VipConfig | SystemdConfig | PostgresqlConfig

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from standfast.ports.events import Alert
 from standfast.ports.guard import Target
+from standfast.ports.replication import Replica
 from standfast.ports.resource import Health, Report, ResourceDriver, ResourceState
 
 Plan = Callable[[str, Sequence[Target]], Awaitable[None]]
@@ -22,6 +23,7 @@ class GuardedDriver:
 
     def __init__(self, driver: ResourceDriver, plan: Plan, targets: Targets) -> None:
         self._driver = driver
+        self.replica = replica_of(driver)
         self._plan = plan
         self._targets = targets
 
@@ -62,3 +64,10 @@ class GuardedDriver:
 
     async def close(self) -> None:
         await self._driver.close()
+
+
+def replica_of(driver: ResourceDriver) -> Replica | None:
+    """The copy that this driver keeps; None when its resource has none."""
+    if isinstance(driver, GuardedDriver):
+        return driver.replica
+    return driver if isinstance(driver, Replica) else None

@@ -1,4 +1,4 @@
-"""PostgreSQL with a copy on every node, as a resource: the `ReplicatedDriver` of one cluster.
+"""PostgreSQL with a copy on every node, as a resource: driver and `Replica` of one cluster.
 
 Its parts are in `adapters.postgresql`. Two things happen at once: calls of the group (start, stop,
 kill, looks), and passes that tend the copy. A call ends a pass first; a pass never begins within
@@ -198,7 +198,7 @@ class PostgresqlDriver:
             found = self._distrust()
             if found is not None:
                 raise found
-            running = await self._until_known()
+            running = await self._in_its_unit(await self._until_known())
             self._go_on_only_if(attempt)
             await self._begin_with()
             if self._active is None:
@@ -229,6 +229,18 @@ class PostgresqlDriver:
             if running is not Running.UNKNOWN:
                 return running
             await asyncio.sleep(KILL_AGAIN_S)
+
+    async def _in_its_unit(self, running: Running) -> Running:
+        """A server that runs beside its unit is started anew: the guard would not find it."""
+        server = self._instance.postmaster()
+        if server is None:
+            return running
+        inside = await self._host.units.processes(self._config.unit)
+        if any(process.pid == server.pid for process in inside):
+            return running
+        self._kit.note("Restarting", "Starting the server anew, within its unit")
+        await self._instance.halt(RESTART_MS)
+        return Running.NO
 
     async def _begin_with(self) -> None:
         """These are the data of the cluster from now on."""
@@ -289,6 +301,7 @@ class PostgresqlDriver:
         self._wants_active = False
         self._active = None
         self._invitation = b""
+        self._replication = Replication(Part.UNKNOWN, "not active any more")
         self._moved.set()
         return was_active
 
@@ -409,7 +422,11 @@ class PostgresqlDriver:
 
     async def _look(self, place: Place) -> None:
         if self._active is not None:
-            state = await self._leading.look(place)
+            try:
+                state = await self._leading.look(place)
+            except StandfastError as error:  # nobody is judged by what was seen before
+                self._replication = Replication(Part.UNKNOWN, error.problem)
+                raise
             self._replication, self._invitation = state.replication, state.invitation
         elif not self._wants_active:
             try:

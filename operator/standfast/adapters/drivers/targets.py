@@ -5,6 +5,7 @@ from typing import assert_never
 
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
 from standfast.adapters.drivers.host import DriverHost
+from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.ports.guard import AddressTarget, CgroupTarget, Target
 
 
@@ -14,7 +15,7 @@ async def targets_of(config: DriverConfig, host: DriverHost) -> Sequence[Target]
         case VipConfig():
             prefix = config.address.network.prefixlen
             return (AddressTarget(str(config.address.ip), prefix),)
-        case SystemdConfig():
+        case SystemdConfig() | PostgresqlConfig():
             facts = await host.units.facts(config.unit)
             group = facts.control_group
             return (CgroupTarget(group, config.unit),) if group else ()

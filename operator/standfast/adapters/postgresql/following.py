@@ -197,9 +197,8 @@ class Following:
             return Replication(part, step.message, position=copy.position or None)
         reach = max(seen.received, seen.replayed)
         lag = None if seen.latest is None else max(0, seen.latest - reach)
-        behind = "" if lag is None or not copy.is_streaming else f", {lag} bytes behind"
         lag_ms = None if seen.age_ms is None else max(0, seen.age_ms)
-        return Replication(part, f"{step.message}{behind}", reach, lag, 0 if lag == 0 else lag_ms)
+        return Replication(part, step.message, reach, lag, 0 if lag == 0 else lag_ms)
 
     def _progress(self, percent: int | None) -> None:
         if percent != self.replication.percent:

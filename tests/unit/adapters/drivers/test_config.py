@@ -1,14 +1,17 @@
 """Each type of resource finds its driver."""
 
 from ipaddress import ip_interface
+from pathlib import Path
 
 from standfast.adapters.drivers import (
     CONFIG_TYPES,
     DriverHost,
+    PostgresqlConfig,
     SystemdConfig,
     VipConfig,
     make_driver,
 )
+from standfast.adapters.drivers.postgresql import PostgresqlDriver
 from standfast.adapters.drivers.systemd import SystemdDriver
 from standfast.adapters.drivers.vip import VipDriver
 from standfast.adapters.fakes import FakeClock, FakeMachine, FakeUnits, FakeWire, RecordingSink
@@ -20,7 +23,13 @@ async def test_every_type_has_its_driver() -> None:
     host = DriverHost(clock, RecordingSink(), machine, machine, machine, machine, FakeUnits())
     vip = make_driver(VipConfig("ip", ip_interface("10.0.0.100/24")), host)
     unit = make_driver(SystemdConfig("app", "web.service"), host)
+    database = make_driver(PostgresqlConfig("db", "pg.service", Path("/srv/pg")), host)
+    assert (type(database), database.name) == (PostgresqlDriver, "db")
     assert (type(vip), vip.name) == (VipDriver, "ip")
     assert (type(unit), unit.name) == (SystemdDriver, "app")
-    assert dict(CONFIG_TYPES) == {"vip": VipConfig, "systemd": SystemdConfig}
+    assert dict(CONFIG_TYPES) == {
+        "vip": VipConfig,
+        "systemd": SystemdConfig,
+        "postgresql": PostgresqlConfig,
+    }
     await host.close()

@@ -1,0 +1,219 @@
+"""The replicated resources of a node: told about the cluster, asked how their copies do.
+
+Level-triggered, like the group: each look compares what is known with what was told. Whom a copy
+follows is whom the newest record names, by what that node's agent tells over its links. Whom
+writes wait for is decided by `core.in_sync`; here it is carried out in the order it demands.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from standfast.core import in_sync
+from standfast.core.events import Event, InSyncProposed
+from standfast.core.holding import in_sync_required
+from standfast.core.ids import MemberUid
+from standfast.core.in_sync import NEAR_BYTES, Keeper, Progress, Seen, View
+from standfast.core.record import Config, DataMode, Member
+from standfast.core.state import State
+from standfast.member.chronicle import values
+from standfast.member.links import split
+from standfast.ports.clock import Clock
+from standfast.ports.events import EventSink
+from standfast.ports.replication import Leader, Neighbour, Part, Place, Replica, Replication
+from standfast.wire.api import ReplicationStatus
+from standfast.wire.frames import Facts
+
+LOOK_MS = 250
+"""Between two looks at those that follow, while this node serves."""
+
+Copies = Callable[[], Mapping[str, Replica]]
+
+
+class Told(Protocol):
+    """What other members told: `Links`."""
+
+    def facts(self, uid: MemberUid) -> Facts: ...
+
+
+class Quorum(Protocol):
+    """Who takes proposals: `Voter`."""
+
+    state: State
+
+    def take(self, event: Event) -> object: ...
+
+
+class Replicas:
+    """All copies on this node.
+
+    Args:
+        copies: Those that there are now, by resource.
+        clock: This node's.
+        sink: Where changes are noted.
+    """
+
+    def __init__(self, copies: Copies, clock: Clock, sink: EventSink) -> None:
+        self._copies = copies
+        self._clock = clock
+        self._sink = sink
+        self._keeper: Keeper = {}
+        self._looked_ms = 0
+        self._growing: frozenset[MemberUid] = frozenset()
+        self._config: Config | None = None
+        self._place: Place | None = None
+        self._settled: dict[int, Place] = {}
+        self._shown: object = None
+
+    # ---------------------------------------------------------------- whom to follow
+
+    def tell(self, state: State, links: Told) -> None:
+        """Let the copies know of the nodes and of who leads. Cheap; call it at every change."""
+        copies = self._copies()
+        if not copies:
+            return
+        if state.record.config is not self._config:
+            self._config = state.record.config
+            self._place = place_of(state)
+        place = self._place
+        if place is None:
+            return
+        leading = self._leading(state, links)
+        for name, copy in copies.items():
+            if self._settled.get(id(copy)) is not place:
+                copy.settle(place)
+            copy.follow(leading(name))
+        self._settled = {id(copy): place for copy in copies.values()}
+
+    def _leading(self, state: State, links: Told) -> Callable[[str], Leader | None]:
+        holder = state.record.holder
+        member = None if holder is None else state.record.config.member(holder.member)
+        if holder is None or member is None or holder.member == state.me:
+            return lambda _: None
+        node = neighbour(member)
+        invitations = links.facts(holder.member).invitations
+        return lambda name: Leader(node, invitations.get(name, b""))
+
+    def invitations(self) -> dict[str, bytes]:
+        """What other nodes need to follow this one."""
+        told = {name: copy.invitation() for name, copy in self._copies().items()}
+        return {name: invitation for name, invitation in told.items() if invitation}
+
+    # ---------------------------------------------------------------- whom writes wait for
+
+    def require(self, state: State) -> None:
+        """Bring the copies to what the records demand. Only while this node serves."""
+        members = (in_sync_required(state) | self._growing) - {state.me}
+        for copy in self._copies().values():
+            copy.require(frozenset(members))
+
+    def next_ms(self, state: State) -> int | None:
+        """When `keep` is due."""
+        serves = state.holding is not None and state.holding.committed is not None
+        return self._looked_ms + LOOK_MS if serves and _keeps_copies(state) else None
+
+    def is_due(self, state: State) -> bool:
+        at_ms = self.next_ms(state)
+        return at_ms is not None and at_ms <= self._clock.now_ms()
+
+    def keep(self, voter: Quorum) -> None:
+        """Look at those that follow, and propose who is in sync. Not within a step."""
+        state = voter.state
+        now_ms = self._clock.now_ms()
+        self._looked_ms = now_ms
+        lease = state.holding
+        if not _keeps_copies(state) or not state.serves(now_ms) or lease is None:
+            self._keeper, self._growing = {}, frozenset()
+            return
+        if lease.releasing or not lease.renews:
+            return
+        others = frozenset(state.record.config.data_nodes()) - {state.me}
+        view = View(state.me, others, state.record.in_sync, in_sync_required(state))
+        seen = {name: _seen(copy.replication()) for name, copy in self._copies().items()}
+        self._keeper, plan = in_sync.keep(self._keeper, view, seen, now_ms)
+        self._growing = plan.require - view.required
+        self.require(state)
+        if plan.propose is not None:
+            self._say(state, plan.propose)
+            voter.take(InSyncProposed(plan.propose))
+
+    def _say(self, state: State, proposal: frozenset[MemberUid]) -> None:
+        for uid in sorted(proposal ^ state.record.in_sync):
+            is_new = uid in proposal
+            kind, message = (
+                ("InSync", "A node has every acknowledged write")
+                if is_new
+                else ("OutOfSync", "A node does not keep up: writes stop waiting for it")
+            )
+            self._sink.note(kind, message, values(peer=uid))
+
+    # ---------------------------------------------------------------- status
+
+    def has_news(self) -> bool:
+        """Whether something changed since the last call that people should see at once."""
+        shown = tuple(_shown(name, copy.replication()) for name, copy in self._copies().items())
+        is_new, self._shown = shown != self._shown, shown
+        return is_new
+
+    def status(self, name: str) -> ReplicationStatus | None:
+        """How a copy does; none for what keeps none."""
+        copy = self._copies().get(name)
+        if copy is None:
+            return None
+        found = copy.replication()
+        return ReplicationStatus(
+            role=found.part.value,
+            message=found.message,
+            position=found.position,
+            lag_bytes=found.lag_bytes,
+            lag_ms=found.lag_ms,
+            percent=found.percent,
+            following=tuple(sorted(f.uid for f in found.followers if f.is_connected)),
+        )
+
+
+def _shown(name: str, found: Replication) -> tuple[object, ...]:
+    """What is news when it changes; that positions move on is none."""
+    lag = found.lag_bytes or 0
+    following = frozenset(f.uid for f in found.followers if f.is_connected)
+    far = lag.bit_length() if lag > NEAR_BYTES else 0
+    return (name, found.part, found.message, found.percent, following, far)
+
+
+def _keeps_copies(state: State) -> bool:
+    return state.record.config.data is DataMode.REPLICATED
+
+
+def _seen(found: Replication) -> Seen | None:
+    if found.part is not Part.ACTIVE or found.position is None:
+        return None
+    followers = {
+        MemberUid(follower.uid): Progress(
+            position=follower.position,
+            near=follower.is_connected and follower.lag_bytes <= NEAR_BYTES,
+            holds_all=follower.holds_all,
+        )
+        for follower in found.followers
+    }
+    return Seen(found.position, followers)
+
+
+def place_of(state: State) -> Place | None:
+    """Where this node stands among the others; none when the config does not name it."""
+    config = state.record.config
+    uids = config.data_nodes()
+    members = {uid: config.member(uid) for uid in uids}
+    mine = members.get(state.me)
+    if mine is None:
+        return None
+    others = tuple(
+        neighbour(member)
+        for uid, member in members.items()
+        if uid != state.me and member is not None
+    )
+    return Place(config.cluster, neighbour(mine), others, begins=uids[0] == state.me)
+
+
+def neighbour(member: Member) -> Neighbour:
+    """A member as copies see it: its addresses without the agents' port."""
+    hosts = tuple(split(address)[0] for address in member.addresses)
+    return Neighbour(member.uid, member.name, hosts)

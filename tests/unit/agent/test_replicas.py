@@ -1,0 +1,282 @@
+"""The node's copies: told whom to follow, and for whom writes wait."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from standfast.adapters.fakes import FakeClock, RecordingSink
+from standfast.agent.replicas import LOOK_MS, Replicas, place_of
+from standfast.core.events import Effect, Event, InSyncProposed
+from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId, Version
+from standfast.core.in_sync import PATIENCE_MS, SETTLED_MS
+from standfast.core.record import Config, DataMode, Holder, Member, MemberKind, Record
+from standfast.core.state import Durable, Holding, State
+from standfast.core.timing import Profile
+from standfast.ports.replication import (
+    Follower,
+    Leader,
+    Neighbour,
+    Part,
+    Place,
+    Replica,
+    Replication,
+)
+from standfast.wire.frames import Facts
+
+A, B, W = MemberUid("a"), MemberUid("b"), MemberUid("w")
+MEMBERS = (
+    Member(A, "vm-a", MemberKind.DATA, ("10.0.1.1:7380", "[fd00::1]:7380")),
+    Member(B, "vm-b", MemberKind.DATA, ("10.0.1.2:7380",)),
+    Member(W, "third", MemberKind.WITNESS, ("10.0.1.9:7380",)),
+)
+CONFIG = Config(ClusterUid("c"), MEMBERS, Profile.NORMAL.timing, DataMode.REPLICATED)
+NODE_A = Neighbour("a", "vm-a", ("10.0.1.1", "fd00::1"))
+NODE_B = Neighbour("b", "vm-b", ("10.0.1.2",))
+
+
+def record(*in_sync: MemberUid, holder: MemberUid | None = A, seq: int = 1) -> Record:
+    held_by = None if holder is None else Holder(holder, BootId(f"boot-{holder}"))
+    return Record(Version(1, seq), CONFIG, held_by, frozenset(in_sync))
+
+
+def state(
+    me: MemberUid,
+    now: Record,
+    *proposals: Record,
+    releasing: bool = False,
+    renews: bool = True,
+) -> State:
+    """A member; with proposals it holds the lease, and the first of them is committed."""
+    durable = Durable(CONFIG.cluster, me, now)
+    made = State(durable, BootId(f"boot-{me}"), RunId("run"), boot_hold_until_ms=0)
+    if not proposals:
+        return made
+    lease = Holding(
+        term=1,
+        won_at_ms=0,
+        lease_until_ms=10**9,
+        kept_until_ms=10**9,
+        assured={},
+        acked={},
+        proposals=proposals,
+        next_beat_at_ms=0,
+        ttl_ms=1500,
+        committed=proposals[0].version,
+        releasing=releasing,
+        renews=renews,
+    )
+    return replace(made, holding=lease)
+
+
+@dataclass
+class FakeCopy:
+    """A `Replica` that remembers what it was told and says what the test wants."""
+
+    places: list[Place] = field(default_factory=list)
+    leaders: list[Leader | None] = field(default_factory=list)
+    required: frozenset[str] = frozenset()
+    invites: bytes = b""
+    now: Replication = field(default_factory=lambda: Replication(Part.UNKNOWN, ""))
+
+    def settle(self, place: Place) -> None:
+        self.places.append(place)
+
+    def follow(self, leader: Leader | None) -> None:
+        self.leaders.append(leader)
+
+    def require(self, members: frozenset[str]) -> None:
+        self.required = members
+
+    def invitation(self) -> bytes:
+        return self.invites
+
+    def replication(self) -> Replication:
+        return self.now
+
+    async def tend(self, news: Callable[[], None]) -> None:
+        await asyncio.Event().wait()
+
+
+@dataclass
+class FakeLinks:
+    """What others told."""
+
+    told: Mapping[MemberUid, Facts] = field(default_factory=dict)
+
+    def facts(self, uid: MemberUid) -> Facts:
+        return self.told.get(uid, Facts())
+
+
+@dataclass
+class FakeVoter:
+    """Commits whatever is proposed."""
+
+    state: State
+    proposals: list[frozenset[MemberUid]] = field(default_factory=list)
+
+    def take(self, event: Event) -> tuple[Effect, ...]:
+        assert isinstance(event, InSyncProposed)
+        self.proposals.append(event.in_sync)
+        before = self.state.record
+        now = replace(before, version=Version(1, before.version.seq + 1), in_sync=event.in_sync)
+        assert self.state.holding is not None
+        proposals = (*self.state.holding.proposals, now)
+        self.state = replace(
+            self.state,
+            durable=replace(self.state.durable, record=now),
+            holding=replace(self.state.holding, proposals=proposals),
+        )
+        return ()
+
+    def commit(self) -> None:
+        assert self.state.holding is not None
+        self.state = replace(
+            self.state, holding=replace(self.state.holding, proposals=(self.state.record,))
+        )
+
+
+@dataclass
+class Node:
+    """The copies of one node, looked after as the agent does."""
+
+    copy: FakeCopy = field(default_factory=FakeCopy)
+    clock: FakeClock = field(default_factory=FakeClock)
+    sink: RecordingSink = field(default_factory=RecordingSink)
+    links: FakeLinks = field(default_factory=FakeLinks)
+
+    def __post_init__(self) -> None:
+        assert isinstance(self.copy, Replica)
+        self.copies: dict[str, Replica] = {"pg": self.copy}
+        self.replicas = Replicas(lambda: self.copies, self.clock, self.sink)
+
+    def tell(self, now: State) -> None:
+        self.replicas.tell(now, self.links)
+
+    def keep(self, voter: FakeVoter, ms: int = 0) -> None:
+        for _ in range(ms // LOOK_MS + 1):
+            assert self.replicas.is_due(voter.state)
+            self.replicas.keep(voter)
+            self.clock.advance(LOOK_MS)
+
+
+def serving(position: int, *followers: Follower) -> Replication:
+    return Replication(Part.ACTIVE, "active", position=position, followers=followers)
+
+
+def follower(position: int, *, holds_all: bool = False) -> Follower:
+    return Follower("b", position, 0, is_connected=True, holds_all=holds_all)
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+def test_a_copy_knows_its_place_once(node: Node) -> None:
+    now = state(A, record(A, B))
+    node.tell(now)
+    node.tell(now)
+    assert node.copy.places == [Place("c", NODE_A, (NODE_B,), begins=True)]
+    assert place_of(state(B, record(A, B))) == Place("c", NODE_B, (NODE_A,), begins=False)
+    assert place_of(state(W, record(A, B))) is None
+
+
+def test_a_standby_follows_whom_the_record_names_by_what_that_one_tells(node: Node) -> None:
+    now = state(B, record(A))
+    node.tell(now)
+    node.links.told = {A: Facts(invitations={"pg": b"come", "other": b"no"})}
+    node.tell(now)
+    assert node.copy.leaders == [Leader(NODE_A), Leader(NODE_A, b"come")]
+
+
+def test_nobody_is_followed_when_nobody_led_or_this_node_did(node: Node) -> None:
+    node.tell(state(B, record(A, B, holder=None)))
+    node.tell(state(B, record(B, holder=B)))
+    assert node.copy.leaders == [None, None]
+
+
+def test_an_active_copy_invites(node: Node) -> None:
+    assert node.replicas.invitations() == {}
+    node.copy.invites = b"come"
+    assert node.replicas.invitations() == {"pg": b"come"}
+
+
+def test_writes_wait_for_committed_and_proposed(node: Node) -> None:
+    node.replicas.require(state(A, record(A, seq=2), record(A, B), record(A, seq=2)))
+    assert node.copy.required == {"b"}
+    node.replicas.require(state(A, record(A, seq=2), record(A, seq=2)))
+    assert node.copy.required == frozenset()
+
+
+def test_grow_the_set_then_propose_commit_then_shrink(node: Node) -> None:
+    voter = FakeVoter(state(A, record(A), record(A)))
+    node.copy.now = serving(1000, follower(1000))
+    node.keep(voter)
+    assert node.copy.required == frozenset()
+    node.keep(voter, SETTLED_MS)
+    assert node.copy.required == {"b"}
+    assert not voter.proposals
+    node.replicas.require(voter.state)  # another record was committed meanwhile
+    assert node.copy.required == {"b"}
+    node.copy.now = serving(1000, follower(1000, holds_all=True))
+    node.keep(voter)
+    assert voter.proposals == [frozenset({A, B})]
+    voter.commit()
+    node.copy.now = serving(2000)
+    node.keep(voter, PATIENCE_MS)
+    assert voter.proposals[1:] == [frozenset({A})]
+    node.replicas.require(voter.state)
+    assert node.copy.required == {"b"}, "it is not committed yet"
+    voter.commit()
+    node.replicas.require(voter.state)
+    assert node.copy.required == frozenset()
+    assert [note.kind for note in node.sink.notes] == ["InSync", "OutOfSync"]
+
+
+def test_a_copy_that_does_not_answer_drops_nobody(node: Node) -> None:
+    """A node whose own disk hangs must not make itself the only one that may lead."""
+    voter = FakeVoter(state(A, record(A, B), record(A, B)))
+    node.copy.now = Replication(Part.UNKNOWN, "the server did not answer")
+    node.keep(voter, 10 * PATIENCE_MS)
+    assert voter.proposals == []
+
+
+def test_while_handing_over_nobody_is_judged(node: Node) -> None:
+    voter = FakeVoter(state(A, record(A, B), record(A, B), releasing=True))
+    node.copy.now = serving(1000)
+    node.keep(voter, 10 * PATIENCE_MS)
+    assert voter.proposals == []
+
+
+def test_a_lease_that_runs_out_proposes_nothing(node: Node) -> None:
+    voter = FakeVoter(state(A, record(A, B), record(A, B), renews=False))
+    node.copy.now = serving(1000)
+    node.keep(voter, 10 * PATIENCE_MS)
+    assert voter.proposals == []
+
+
+def test_a_standby_has_nothing_to_keep(node: Node) -> None:
+    now = state(B, record(A))
+    assert node.replicas.next_ms(now) is None
+    node.replicas.keep(FakeVoter(now))
+    assert node.copy.required == frozenset()
+
+
+def test_positions_that_move_on_are_no_news(node: Node) -> None:
+    assert node.replicas.has_news()
+    node.copy.now = serving(1000, follower(1000))
+    assert node.replicas.has_news()
+    node.copy.now = serving(2000, follower(1500))
+    assert not node.replicas.has_news()
+    node.copy.now = serving(2000)
+    assert node.replicas.has_news()
+
+
+def test_the_status_of_a_copy(node: Node) -> None:
+    node.copy.now = Replication(Part.STANDBY, "following vm-a", 1000, 7, 30)
+    shown = node.replicas.status("pg")
+    assert shown is not None
+    assert (shown.role, shown.position, shown.lag_bytes, shown.lag_ms) == ("Standby", 1000, 7, 30)
+    assert node.replicas.status("vip") is None
