@@ -61,6 +61,7 @@ class Catch:
     simulator: str
     seeds: int
     took_s: float
+    stale: str = ""
 
     @property
     def caught(self) -> bool:
@@ -84,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         catches = list(pool.map(lambda m: hunter.hunt(m, Path(scratch) / m.name), mutants))
     for catch in catches:
         if not catch.caught:
-            sys.stdout.write(f"NOT CAUGHT: {catch.mutant.name} ({catch.mutant.rule})\n")
+            why = catch.stale or "nothing noticed it"
+            sys.stdout.write(f"NOT CAUGHT: {catch.mutant.name} ({catch.mutant.rule}): {why}\n")
     sys.stdout.write(f"caught {sum(c.caught for c in catches)} of {len(catches)}\n")
     return 0 if all(catch.caught for catch in catches) else 1
 
@@ -100,13 +102,20 @@ class Hunter:
     def hunt(self, mutant: Mutant, copy: Path) -> Catch:
         """Plant one bug in a copy and look for it, unit tests first."""
         began = time.monotonic()
-        plant(mutant, copy)
+        try:
+            plant(mutant, copy)
+        except StaleError as stale:
+            return Catch(mutant, "", "", 0, 0.0, stale=str(stale))
         failed = unit_test(copy) if self.unit else ""
         found, seeds = ("", 0) if failed and not self.full else simulate(copy, self.seeds)
         shutil.rmtree(copy)
         catch = Catch(mutant, failed, found, seeds, time.monotonic() - began)
         tell(catch)
         return catch
+
+
+class StaleError(Exception):
+    """The core moved on: the entry must be written anew."""
 
 
 def plant(mutant: Mutant, copy: Path) -> None:
@@ -123,8 +132,7 @@ def plant(mutant: Mutant, copy: Path) -> None:
     text = path.read_text()
     times = text.count(mutant.old)
     if times != 1:
-        problem = f"{mutant.name}: the text to replace occurs {times} times in {mutant.module}"
-        raise SystemExit(f"{problem}; it must occur once: write the entry anew")
+        raise StaleError(f"the text to replace occurs {times} times in {mutant.module}")
     path.write_text(text.replace(mutant.old, mutant.new))
 
 

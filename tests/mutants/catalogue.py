@@ -594,7 +594,7 @@ PROOFS = (
     Mutant(
         "same-boot-counts-as-rebooted",
         "Proof Rebooted: back with another boot id",
-        "core/asking.py",
+        "core/holding.py",
         "        if suspect.member == envelope.sender and suspect.boot != envelope.boot:",
         "        if suspect.member == envelope.sender:",
     ),

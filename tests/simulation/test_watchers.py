@@ -5,11 +5,12 @@ outside the promise's own bounds, and expects to be told. Broken rules of the co
 `tests/mutants`.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from standfast.core.events import Stopped
+from standfast.core.ids import RunId
 from standfast.core.record import DataMode, MemberKind
 from standfast.core.timing import Profile
 from standfast.simulator.database import Database
@@ -21,7 +22,7 @@ from standfast.simulator.service import Service
 from standfast.simulator.shrink import shrunk, traced
 from standfast.simulator.story import tell
 from standfast.simulator.timeline import EVENTS_MAX
-from standfast.simulator.world import Outcome, World
+from standfast.simulator.world import World
 
 K = FaultKind
 NODE_A, NODE_B, WITNESS = "node-a", "node-b", "witness-1"
@@ -58,6 +59,8 @@ def promise_broken(plan: Plan) -> str:
 
 
 ISOLATED = (Fault(5_000, K.ISOLATE, NODE_A, lasts_ms=6_000),)
+STALLED = (Fault(5_000, K.STALL, NODE_A, lasts_ms=6_000),)
+SLOWED = (*ISOLATED, Fault(5_000, K.CLOCK_RATE, NODE_A, value=300_000))
 
 
 def test_a_run_is_the_same_run_each_time() -> None:
@@ -90,16 +93,13 @@ def test_the_worst_clocks_within_the_bound_break_nothing() -> None:
 
 def test_clocks_beyond_the_bound_break_s1() -> None:
     """What the drift bound is for: a holder at half speed outlives its voters' promises."""
-    plan = pair(*ISOLATED, rates=(400_000, 1_010_000, 1_010_000))
-    assert promise_broken(plan) == "S1"
+    assert promise_broken(pair(*SLOWED)) == "S1"
 
 
 def test_clocks_beyond_the_bound_do_not_break_a_shared_disk_or_the_writes() -> None:
     """S1 may break then; what needs a stronger proof may not."""
-    rates = (400_000, 1_010_000, 1_010_000)
     for data in (DataMode.SHARED_DISK, DataMode.REPLICATED):
-        plan = pair(*ISOLATED, data=data, rates=rates, beyond_bound=True)
-        assert promise_broken(plan) == ""
+        assert promise_broken(pair(*SLOWED, data=data, beyond_bound=True)) == ""
 
 
 def test_a_holder_that_is_never_renewed_loses_and_nobody_waits_for_it_for_ever() -> None:
@@ -109,30 +109,80 @@ def test_a_holder_that_is_never_renewed_loses_and_nobody_waits_for_it_for_ever()
     assert "wins term 2" in text
 
 
+# --- layers below the core that do not do their work ------------------------------------------
+
+
 def _nothing(*_: object, **__: object) -> None:
     """Does not do its work."""
 
 
-@pytest.mark.parametrize(
-    ("owner", "method", "data", "faults", "promise"),
-    [
-        # The guard sleeps while the agent stands still: the application outlives the lease.
-        (Machine, "_guard_looks", DataMode.NONE, (Fault(5_000, K.STALL, NODE_A, "", 6_000),), "S2"),
-        # The kernel keeps the address beyond the lease.
-        (Machine, "_arm_cut", DataMode.NONE, (Fault(5_000, K.STALL, NODE_A, "", 6_000),), "S2"),
-        # The agent kills nothing when it is told to.
-        (Service, "kill", DataMode.NONE, ISOLATED, "S2"),
-        # The driver does not wait for a node before that is proposed.
-        (Database, "grow", DataMode.REPLICATED, (), ""),
-    ],
-)
-def test_a_layer_below_that_does_not_do_its_work_is_seen(
-    monkeypatch: pytest.MonkeyPatch,
-    owner: type,
-    method: str,
-    data: DataMode,
-    faults: tuple[Fault, ...],
-    promise: str,
-) -> None:
-    monkeypatch.setattr(owner, method, _nothing)
-    assert promise_broken(pair(*faults, data=data)) == promise
+def test_a_guard_that_sleeps_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent stands still, the application outlives the lease."""
+    monkeypatch.setattr(Machine, "_guard_looks", _nothing)
+    assert promise_broken(pair(*STALLED)) == "S2"
+
+
+def test_a_kernel_that_keeps_the_address_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only where the guard sleeps as well: each layer alone is enough for the address."""
+    habits = Habits(sharp=True, address_first=True, fences=False)
+    plan = pair(*STALLED, habits=habits, data=DataMode.SHARED_DISK)
+    monkeypatch.setattr(Machine, "_arm_cut", _nothing)
+    assert promise_broken(plan) == ""
+    monkeypatch.setattr(Machine, "_guard_looks", _nothing)
+    violation = World(plan).run().violation
+    assert violation is not None
+    assert "both answer for the address" in violation.message
+
+
+def test_a_stop_that_only_claims_to_have_stopped_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def claims(service: Service, run: RunId | None = None) -> None:
+        if run is not None:
+            service.machine.process.deliver(Stopped())
+
+    monkeypatch.setattr(Service, "kill", claims)
+    monkeypatch.setattr(Machine, "_guard_looks", _nothing)
+    assert promise_broken(pair(*ISOLATED)) == "S2"
+
+
+def test_a_driver_that_waits_for_nobody_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits_for_nobody(database: Database, *_: object) -> None:
+        database.required = frozenset()
+
+    monkeypatch.setattr(Database, "committed", waits_for_nobody)
+    monkeypatch.setattr(Database, "grow", waits_for_nobody)
+    assert promise_broken(pair(*ISOLATED, data=DataMode.REPLICATED)) == "S3"
+
+
+def test_a_disk_that_forgets_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An fsync that returns before anything is written: votes are given twice."""
+    monkeypatch.setattr(Process, "_persist", _nothing)
+    found = (promise_broken(plan_for(f"forgets-{number}")) for number in range(60))
+    assert next((promise for promise in found if promise in {"S1", "S3", "S4"}), None)
+
+
+# --- stories -----------------------------------------------------------------------------------
+
+
+def test_a_failing_run_shrinks_to_the_faults_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Machine, "_guard_looks", _nothing)
+    noise = tuple(
+        Fault(2_000 + 211 * number, kind, NODE_B, lasts_ms=50, value=1_000_000)
+        for number, kind in enumerate([K.CLOCK_RATE, K.REPLICATION_CUT, K.MAINTENANCE] * 4)
+    )
+    small = shrunk(pair(*noise, *STALLED), "S2")
+    assert [fault.kind for fault in small.faults] == [K.STALL]
+    story = tell(small, traced(small))
+    assert "BROKEN S2" in story
+    assert "agent stands still" in story
+    assert "application starts under term 2" in story
+
+
+def test_events_that_breed_events_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breed(world: World) -> None:
+        world.timeline.after(0, breed, world)
+
+    monkeypatch.setattr(World, "_look", breed)
+    violation = World(pair()).run().violation
+    assert violation is not None
+    assert violation.promise == "endless"
+    assert str(EVENTS_MAX) in violation.message
