@@ -36,6 +36,7 @@ lint: ## Lint, types, layers, spelling, generated files
 	$(RUN) lint-imports
 	$(RUN) codespell
 	$(RUN) python -m standfast.api.crdgen --check
+	$(RUN) python -m standfast.api.reference --check
 
 .PHONY: unit
 unit: ## Fast and pure tests
@@ -70,8 +71,9 @@ bench: setup ## Measure outages: build/bench/failover.json
 	$(RUN) python -m tests.bench
 
 .PHONY: crds
-crds: ## Generate crds/ and the chart's copies from the models
+crds: ## Generate crds/, the chart's copies and docs/reference from the models
 	$(RUN) python -m standfast.api.crdgen
+	$(RUN) python -m standfast.api.reference
 
 .PHONY: clean
 clean: ## Remove what builds and tests left in the tree
