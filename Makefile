@@ -56,15 +56,15 @@ mutants: ## Plant known bugs in the core; each must be caught
 
 .PHONY: model
 model: ## Check the model of the lease exhaustively (Spin)
-	$(PYTEST) tests/model -q
+	$(PYTEST) tests/model -q --timeout 900
 
 .PHONY: integration
 integration: ## Adapters against real parts: API server, vCenter simulator, systemd, netlink
-	$(PYTEST) tests/integration -q
+	$(PYTEST) tests/integration -q --timeout 300
 
 .PHONY: e2e
 e2e: ## The whole in the lab
-	$(PYTEST) tests/e2e -q
+	$(PYTEST) tests/e2e -q --timeout 300
 
 .PHONY: bench
 bench: setup ## Measure outages: build/bench/failover.json
