@@ -1,0 +1,188 @@
+"""What happens inside the full VM: run as its first process, with the name of a story."""
+
+import contextlib
+import ctypes
+import json
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from standfast.guard import elapsed, protocol
+from standfast.guard.protocol import CgroupTarget, Disarm, Extend, Plan
+
+RUN, CONFIG = Path("/run/standfast"), Path("/etc/standfast/agent.toml")
+GROUP = "/protected.slice/web.service"
+TIMEOUT_S = 4
+HOLD_MS = 15_000
+"""Starting Python takes seconds in an emulated machine."""
+
+
+def say(word: str) -> None:
+    print(f"STORY {word}", flush=True)
+
+
+def now_ms() -> int:
+    return elapsed.boot_ns() // 1_000_000
+
+
+class Guard:
+    """The guard's process and a plain connection to it."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.start()
+
+    def start(self) -> None:
+        words = [sys.executable, "-m", "standfast.guard", "--config", str(CONFIG)]
+        self.process = subprocess.Popen(words)
+        self.connect()
+
+    def connect(self) -> None:
+        import socket
+
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        while self.socket.connect_ex(protocol.SOCKET) != 0:
+            time.sleep(0.02)
+
+    def ask(self, request: protocol.Request) -> dict[str, object]:
+        self.number += 1
+        self.socket.send(protocol.encode(self.number, request))
+        while True:
+            answer: dict[str, object] = json.loads(self.socket.recv(65536))
+            if answer["n"] == self.number:
+                assert answer["problem"] == "", answer
+                return answer
+
+    def extend_for(self, seconds: float, hold_ms: int = HOLD_MS) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.ask(Extend("lease", 1, now_ms() + hold_ms))
+            time.sleep(0.2)
+
+    def until_armed(self) -> None:
+        while True:
+            watchdog = self.status()["watchdog"]
+            assert isinstance(watchdog, dict)
+            if watchdog["armed"]:
+                say(f"armed {watchdog['identity']} {watchdog['timeoutMs']}")
+                return
+            time.sleep(0.1)
+
+    def status(self) -> dict[str, object]:
+        found = self.ask(protocol.Ask())["status"]
+        assert isinstance(found, dict)
+        return found
+
+
+def configure(device: str) -> None:
+    CONFIG.parent.mkdir(parents=True, exist_ok=True)
+    CONFIG.write_text(f'[watchdog]\ndevice = "{device}"\ntimeout_s = {TIMEOUT_S}\n')
+
+
+def stopped(device: str) -> None:
+    """The guard is fed by its lease, is killed and restarted, then stands still with the agent."""
+    configure(device)
+    guard = Guard()
+    guard.until_armed()
+    guard.extend_for(2 * TIMEOUT_S)
+    say("fed")
+    guard.process.kill()
+    guard.process.wait()
+    guard.start()
+    guard.until_armed()
+    guard.extend_for(2 * TIMEOUT_S)
+    say("fed after its restart")
+    guard.process.send_signal(signal.SIGSTOP)
+    say("stopped")
+    time.sleep(60)
+    say("still alive")
+
+
+def left_over(device: str) -> None:
+    """A process hangs in a file system that does not answer, so nothing can be verified."""
+    configure(device)
+    image = Path("/tmp/disk")
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    Path("/srv/data").mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-o", "loop", str(image), "/srv/data"], check=True)
+    group = Path("/sys/fs/cgroup") / GROUP[1:]
+    group.mkdir(parents=True)
+    guard = Guard()
+    guard.until_armed()
+    guard.ask(Extend("lease", 1, now_ms() + HOLD_MS))
+    guard.ask(Plan("lease", (CgroupTarget(GROUP),)))
+    subprocess.run(["fsfreeze", "-f", "/srv/data"], check=True)
+    script = f"echo $$ > {group}/cgroup.procs; exec dd if=/dev/zero of=/srv/data/x bs=1M count=1"
+    subprocess.Popen(["sh", "-c", script], stderr=subprocess.DEVNULL)
+    guard.extend_for(2 * TIMEOUT_S, hold_ms=2000)
+    say("fed")
+    time.sleep(3)
+    (lease,) = guard.status()["leases"]  # type: ignore[misc]
+    say(f"left {lease['outcome']['left']}")
+    time.sleep(60)
+    say("still alive")
+
+
+def released(device: str) -> None:
+    """Everything is stopped and disarmed: the guard leaves, and the machine goes on."""
+    configure(device)
+    guard = Guard()
+    guard.until_armed()
+    guard.extend_for(1)
+    guard.ask(Disarm("lease", 1))
+    guard.process.send_signal(signal.SIGTERM)
+    say(f"left with status {guard.process.wait()}")
+    time.sleep(3 * TIMEOUT_S)
+    say("still alive")
+
+
+def ended(device: str) -> None:
+    """The lease ends, everything is taken away and verified: the watchdog is fed on."""
+    configure(device)
+    guard = Guard()
+    guard.until_armed()
+    guard.extend_for(1, hold_ms=2000)
+    time.sleep(3 * TIMEOUT_S)
+    (lease,) = guard.status()["leases"]  # type: ignore[misc]
+    say(f"{lease['stage']}, still alive")
+
+
+def clock(device: str) -> None:
+    """A PTP device of a network card, read the way the hypervisor's is."""
+    del device
+    elapsed.HYPERVISORS = ("",)  # whatever it is called
+    found = elapsed.find_device()
+    assert found is not None, list(Path("/sys/class/ptp").glob("*/clock_name"))
+    say(f"answers {found.read_ns() >= 0}")
+
+
+STORIES: dict[str, Callable[[str], None]] = {
+    "stopped": stopped,
+    "left": left_over,
+    "released": released,
+    "ended": ended,
+    "clock": clock,
+}
+
+
+def main() -> None:
+    name, _, device = sys.argv[1].partition("@")
+    say(f"begins {name}")
+    try:
+        STORIES[name](device)
+    except (AssertionError, OSError, subprocess.SubprocessError):
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(None).sync()
+        Path("/proc/sysrq-trigger").write_text("o")
+        time.sleep(30)
+
+
+main()

@@ -1,0 +1,84 @@
+"""The watchdog resets a real machine when guard and agent stand still, and never otherwise."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.qemu_parts import Machine, missing
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(bool(missing()), reason=f"no full VM here: {missing()}"),
+]
+
+STORIES = Path(__file__).with_name("guard_stories.py")
+ESB = ("-device", "i6300esb", "-watchdog-action", "reset")
+TIMEOUT_S = 4.0
+ARMED = {
+    "i6300esb": "armed i6300ESB timer 4000",
+    "softdog": "armed Software Watchdog 4000",
+}
+
+
+def machine(tmp_path: Path, *modules: str) -> Machine:
+    devices = ESB if "i6300esb" in modules else ()
+    return Machine(tmp_path, STORIES, (*modules, "ext4", "crc32c_generic", "loop"), devices)
+
+
+def told(vm: Machine, story: str) -> list[tuple[float, str]]:
+    """The words of a story with their times; the last one is its end."""
+    for _ in vm.tell(f"{story}@/dev/watchdog"):
+        pass
+    words = [(at, row.partition("STORY ")[2]) for at, row in vm.said if "STORY " in row]
+    return [*words, (vm.said[-1][0], vm.said[-1][1])]
+
+
+@pytest.mark.parametrize("module", ["i6300esb", "softdog"])
+def test_a_machine_whose_guard_stands_still_is_reset(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """F28: fed by the lease, over a restart of the guard too; then not any more."""
+    vm = machine(tmp_path, module)
+    words = told(vm, "stopped")
+    said = [word for _, word in words]
+    assert said[:-1] == [
+        "begins stopped",
+        ARMED[module],
+        "fed",
+        ARMED[module],
+        "fed after its restart",
+        "stopped",
+    ], vm.said[-30:]
+    took_s = words[-1][0] - words[-2][0]
+    with capsys.disabled():
+        print(f"\n  {module}: reset {took_s:.1f} s after the guard stood still", end="")
+    assert TIMEOUT_S * 0.5 < took_s < TIMEOUT_S * 2 + 2
+
+
+def test_a_process_that_cannot_be_killed_lets_the_machine_be_reset(tmp_path: Path) -> None:
+    """F57: a file system that hangs; the lease ends, and what is left is not waited for."""
+    vm = machine(tmp_path, "i6300esb")
+    words = told(vm, "left")
+    said = [word for _, word in words]
+    assert said[2:-1] == ["fed", "left ['/protected.slice/web.service has processes']"], vm.said[
+        -30:
+    ]
+
+
+@pytest.mark.parametrize(
+    ("story", "last"),
+    [("released", "still alive"), ("ended", "Fired, still alive")],
+)
+def test_a_machine_on_which_nothing_is_left_goes_on(story: str, last: str, tmp_path: Path) -> None:
+    vm = machine(tmp_path, "i6300esb")
+    words = told(vm, story)
+    assert words[-2][1] == last, vm.said[-30:]
+
+
+def test_a_ptp_device_answers_by_the_clock_number_of_its_file(tmp_path: Path) -> None:
+    """The emulated card's clock stands still; a hypervisor's needs KVM."""
+    card = ("-netdev", "user,id=n", "-device", "e1000e,netdev=n")
+    vm = Machine(tmp_path, STORIES, ("e1000e",), card)
+    words = told(vm, "clock")
+    assert words[-2][1] == "answers True", vm.said[-30:]
