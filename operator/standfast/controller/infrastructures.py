@@ -72,10 +72,11 @@ class Connected:
         inventory = self.inventory
         if inventory.problem is not None:
             return inventory.problem
-        return None if inventory.speaks(now_ms, FACTS_AGE_MS_MAX) else _SILENT
+        return None if inventory.speaks(now_ms, FACTS_AGE_MS_MAX) else SILENT
 
 
-_SILENT = StandfastError("the infrastructure has not been heard yet")
+SILENT = StandfastError("the infrastructure has not been heard yet")
+"""Neither trouble nor facts: nothing may be claimed."""
 
 
 class Infrastructures:

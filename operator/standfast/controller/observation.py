@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from standfast.api.cluster import Failback, HACluster, Node
 from standfast.api.cluster import FencePolicy as DeclaredFence
 from standfast.controller.authorities import Register
-from standfast.controller.infrastructures import FACTS_AGE_MS_MAX, Connected
+from standfast.controller.infrastructures import FACTS_AGE_MS_MAX, SILENT, Connected
 from standfast.controller.listening import Line
 from standfast.controller.memory import Memory
 from standfast.core.fencing import Contact, OffSeen, boot_is_over
@@ -248,6 +248,8 @@ def _vm(held: Connected | None, uuid: str, now_ms: int) -> VmSeen:
     trouble = held.trouble(now_ms)
     inventory = held.inventory
     facts = inventory.vm(uuid, now_ms, FACTS_AGE_MS_MAX)
+    if trouble is SILENT:
+        return VmSeen(name=facts.name)
     if trouble is not None:
         return VmSeen(name=facts.name, problem=trouble.problem)
     if uuid in inventory.missing:

@@ -174,7 +174,7 @@ def test_a_feed_that_is_silent_leaves_power_unknown() -> None:
     a = seen.member("a")
     assert a is not None
     assert a.vm.power is Power.UNKNOWN
-    assert a.vm.problem
+    assert a.vm.contact is Contact.UNKNOWN
 
 
 def test_a_vm_that_is_not_shown_is_a_mistake_to_be_named() -> None:
