@@ -32,13 +32,14 @@ def now_ms() -> int:
 class Guard:
     """The guard's process and a plain connection to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more: str) -> None:
         self.number = 0
+        self.more = more
         self.start()
 
     def start(self) -> None:
         words = [sys.executable, "-m", "standfast.guard", "--config", str(CONFIG)]
-        self.process = subprocess.Popen(words)
+        self.process = subprocess.Popen([*words, *self.more])
         self.connect()
 
     def connect(self) -> None:
@@ -162,12 +163,28 @@ def clock(device: str) -> None:
     say(f"answers {found.read_ns() >= 0}")
 
 
+def trial(device: str) -> None:
+    """The watchdog is tried; the next boot says that it was."""
+    configure(device)
+    words = [sys.executable, "-m", "standfast.guard", "--config", str(CONFIG), "--state", "/mnt"]
+    if Path("/mnt/watchdog-trial.json").exists():
+        guard = Guard("--state", "/mnt")
+        guard.until_armed()
+        watchdog = guard.status()["watchdog"]
+        assert isinstance(watchdog, dict)
+        say("tested" if watchdog["tested"] else "not tested")
+        return
+    say("tries")
+    say(f"ended with status {subprocess.run([*words, '--try-watchdog'], check=False).returncode}")
+
+
 STORIES: dict[str, Callable[[str], None]] = {
     "stopped": stopped,
     "left": left_over,
     "released": released,
     "ended": ended,
     "clock": clock,
+    "trial": trial,
 }
 
 

@@ -32,6 +32,7 @@ for place in proc sys dev; do mount --move /$place /root/$place; done
 mount -t tmpfs tmpfs /root/run
 mount -t tmpfs tmpfs /root/tmp
 mount -t cgroup2 cgroup2 /root/sys/fs/cgroup
+mount -t 9p -o trans=virtio,version=9p2000.L share /root/mnt
 ip link set lo up
 exec switch_root /root /usr/bin/env PYTHONPATH=@operator@ PYTHONUNBUFFERED=1 \\
     PATH=/usr/sbin:/usr/bin:/sbin:/bin /usr/bin/python3 @script@ @story@
@@ -102,9 +103,15 @@ class Machine:
     devices: tuple[str, ...] = ()
     said: list[tuple[float, str]] = field(default_factory=list)
 
+    @property
+    def disk(self) -> Path:
+        """What outlives its boots; it finds that at /mnt."""
+        return self.directory / "disk"
+
     def tell(self, story: str, within_s: float = 240) -> Iterator[str]:
         """Boot it; yields every line that it prints, until it is off or was reset."""
         unpacked = _unpacked()
+        self.disk.mkdir(exist_ok=True)
         kernel = next(unpacked.glob("boot/vmlinuz-*"))
         command = [
             *(QEMU, "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "384", "-nodefaults"),
@@ -113,6 +120,8 @@ class Machine:
             *("-append", "console=ttyS0 quiet panic=-1"),
             "-virtfs",
             "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
+            "-virtfs",
+            f"local,path={self.disk},mount_tag=share,security_model=none",
             *self.devices,
         ]
         process = subprocess.Popen(

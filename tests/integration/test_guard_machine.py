@@ -76,6 +76,14 @@ def test_a_machine_on_which_nothing_is_left_goes_on(story: str, last: str, tmp_p
     assert words[-2][1] == last, vm.said[-30:]
 
 
+def test_a_watchdog_that_was_tried_is_called_tested(tmp_path: Path) -> None:
+    vm = machine(tmp_path, "i6300esb")
+    assert [word for _, word in told(vm, "trial")][1:-1] == ["tries"], vm.said[-30:]
+    vm.said.clear()
+    words = [word for _, word in told(vm, "trial")]
+    assert words[1:-1] == [ARMED["i6300esb"], "tested"], vm.said[-30:]
+
+
 def test_a_ptp_device_answers_by_the_clock_number_of_its_file(tmp_path: Path) -> None:
     """The emulated card's clock stands still; a hypervisor's needs KVM."""
     card = ("-netdev", "user,id=n", "-device", "e1000e,netdev=n")

@@ -47,7 +47,8 @@ addresses = ["0.0.0.0/0", "::/0"]
 #   directories = ["/srv/data"]
 directories = []
 
-# The guard feeds a hardware watchdog while this node may run its resources.
+# The guard feeds a hardware watchdog while this node may run its resources. To see that it works:
+# systemctl stop standfast-guard; standfast-guard --try-watchdog. The machine is reset by it.
 # [watchdog]
 # device = "/dev/watchdog"
 # timeout_s = 10

@@ -10,9 +10,10 @@ import fcntl
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from standfast.guard import protocol, realtime
+from standfast.guard import protocol, realtime, trial
 from standfast.guard.addresses import Addresses
 from standfast.guard.cgroups import Cgroups
 from standfast.guard.connections import listen
@@ -27,10 +28,12 @@ from standfast.guard.service_manager import ServiceManager
 from standfast.guard.settings import watchdog_of
 from standfast.guard.state_file import Report, StateFile
 from standfast.guard.status import LeaseStatus, read_lease
+from standfast.guard.trial import Files
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 CONFIG = Path("/etc/standfast/agent.toml")
-ANOTHER_RUNS = 3
+STATE = Path("/var/lib/standfast")
+NO_WATCHDOG, ANOTHER_RUNS = 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,21 +41,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="standfast-guard", description=__doc__)
     parser.add_argument("--directory", type=Path, default=Path(protocol.DIRECTORY))
     parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--state", type=Path, default=STATE)
+    parser.add_argument(
+        "--try-watchdog", action="store_true", help="let the watchdog reset this machine, once"
+    )
     chosen = parser.parse_args(arguments)
-    sys.exit(guard(chosen.directory, chosen.config))
+    places = Places(chosen.directory, chosen.config, Files(chosen.state))
+    sys.exit(guard(places, is_trial=chosen.try_watchdog))
 
 
-def guard(directory: Path, config: Path) -> int:
-    """Guard this machine until told to stop.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are.
 
-    Args:
+    Attributes:
         directory: For the socket, the state and the report; in memory.
         config: The host's file, of which the watchdog's part is read.
+        trial: What a trial of the watchdog leaves behind.
+    """
+
+    directory: Path
+    config: Path
+    trial: Files
+
+
+def guard(places: Places, *, is_trial: bool) -> int:
+    """Guard this machine until told to stop, or try its watchdog.
 
     Returns:
         Exit status.
     """
     log = quiet_log()
+    directory = places.directory
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     lock = os.open(directory / "guard.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -60,8 +80,13 @@ def guard(directory: Path, config: Path) -> int:
     except OSError:
         log(f"another guard runs on this machine: it holds {directory}/guard.lock")
         return ANOTHER_RUNS
-    watchdog, troubles = watchdog_of(config)
     boot = BOOT_ID.read_text(encoding="ascii").strip()
+    watchdog, troubles = watchdog_of(places.config, trial.judge(places.trial, boot))
+    if is_trial:
+        if watchdog is None:
+            log("; ".join(troubles) or f"{places.config} names no watchdog under [watchdog]")
+            return NO_WATCHDOG
+        return trial.attempt(watchdog, places.trial, boot, log)
     state = StateFile(directory / "guard.state")
     report = Report(directory / Path(protocol.REPORT).name)
     clock = Elapsed(boot_ns, find_device())

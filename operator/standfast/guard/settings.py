@@ -10,16 +10,15 @@ from pathlib import Path
 from standfast.guard.watchdog import Watchdog
 
 TIMEOUT_S_DEFAULT = 10
-TESTED = Path("/var/lib/standfast/watchdog-tested")
 _KEYS = frozenset({"device", "timeout_s"})
 
 
-def watchdog_of(config: Path, tested: Path = TESTED) -> tuple[Watchdog | None, tuple[str, ...]]:
+def watchdog_of(config: Path, tested: str = "") -> tuple[Watchdog | None, tuple[str, ...]]:
     """The watchdog that the file names.
 
     Args:
         config: The file; none means no watchdog.
-        tested: Where the moment of the last successful test is kept.
+        tested: When it last proved itself on this machine; "" for never.
 
     Returns:
         The watchdog or none, and what is the matter with the file, as sentences.
@@ -47,11 +46,4 @@ def watchdog_of(config: Path, tested: Path = TESTED) -> tuple[Watchdog | None, t
     if not isinstance(device, str) or type(timeout_s) is not int or not 2 <= timeout_s <= 600:
         said = "[watchdog] needs a device as text and timeout_s from 2 to 600"
         return None, (f"{config}: {said}, so no watchdog is used",)
-    return Watchdog(Path(device), timeout_s, _moment(tested)), ()
-
-
-def _moment(tested: Path) -> str:
-    try:
-        return tested.read_text(encoding="ascii").strip()[:40]
-    except (OSError, UnicodeError):
-        return ""
+    return Watchdog(Path(device), timeout_s, tested), ()

@@ -17,10 +17,9 @@ def test_no_file_and_no_section_mean_no_watchdog(tmp_path: Path) -> None:
 
 
 def test_a_device_with_its_last_test(tmp_path: Path) -> None:
-    file, tested = tmp_path / "agent.toml", tmp_path / "tested"
+    file = tmp_path / "agent.toml"
     file.write_text('[watchdog]\ndevice = "/dev/watchdog0"\ntimeout_s = 6\n')
-    tested.write_text("2026-01-02T03:04:05Z\n")
-    found, troubles = watchdog_of(file, tested)
+    found, troubles = watchdog_of(file, "2026-01-02T03:04:05Z")
     assert troubles == ()
     assert found is not None
     assert (found.status.device, found.status.armed) == ("/dev/watchdog0", False)
