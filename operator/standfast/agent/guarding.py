@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from standfast.core.ids import MemberUid
+from standfast.core.record import WatchdogArmed
 from standfast.errors import TransientError
 from standfast.member.chronicle import values
 from standfast.member.mailbox import Mailbox
@@ -24,7 +25,7 @@ MakeGuard = Callable[[MemberUid], Guard]
 LOOK_EVERY_S = 30.0
 DISARM_AGAIN_S = 0.1
 DISARMS_BEFORE_STRIKE = 10
-GONE, LOST, WEAK, WATCHDOG = "GuardGone", "GuardLost", "GuardWeak", "WatchdogNotArmed"
+GONE, LOST, WEAK, WATCHDOG = "GuardGone", "GuardLost", "GuardWeak", "WatchdogNotProven"
 _SOURCE = "guard"
 _REMEDY = "systemctl status standfast-guard.service; journalctl -u standfast-guard -n 50"
 
@@ -36,10 +37,12 @@ class Calls:
     Attributes:
         over: The guard ended the lease; why, as a sentence.
         changed: Whether this node may stand, or should hand over, is to be judged anew.
+        watchdog: The watchdog is armed and tested from now on, or none is.
     """
 
     over: Callable[[str], None]
     changed: Callable[[], None]
+    watchdog: Callable[[WatchdogArmed | None], None]
 
 
 class Guarding:
@@ -53,6 +56,7 @@ class Guarding:
         self._guard: Guard | None = None
         self._is_there = False
         self._lost = ""
+        self._watchdog: WatchdogArmed | None = None
 
     @property
     def hindrance(self) -> str:
@@ -146,10 +150,22 @@ class Guarding:
             self._sink.clear_alert(_SOURCE, WEAK)
         else:
             self._sink.raise_alert(_SOURCE, Alert(WEAK, "; ".join(status.troubles), _REMEDY))
+        self._judge_watchdog(status)
+
+    def _judge_watchdog(self, status: GuardStatus) -> None:
+        """Absent hardware is something to know, not an error."""
         watchdog = status.watchdog
-        if watchdog is None or watchdog.armed:
+        is_proven = watchdog is not None and watchdog.armed and bool(watchdog.tested)
+        armed = WatchdogArmed(watchdog.timeout_ms) if watchdog and is_proven else None
+        if armed != self._watchdog:
+            self._watchdog = armed
+            self._calls.watchdog(armed)
+        if watchdog is None or is_proven:
             self._sink.clear_alert(_SOURCE, WATCHDOG)
-        else:
+            return
+        message = f"the watchdog {watchdog.device} was never seen to reset this machine"
+        remedy = "systemctl stop standfast-guard; standfast-guard --try-watchdog"
+        if not watchdog.armed:
             message = "; ".join(status.troubles) or f"the watchdog {watchdog.device} is not armed"
             remedy = "correct [watchdog] in /etc/standfast/agent.toml, or give the VM a watchdog"
-            self._sink.raise_alert(_SOURCE, Alert(WATCHDOG, message, remedy))
+        self._sink.raise_alert(_SOURCE, Alert(WATCHDOG, message, remedy))

@@ -47,11 +47,12 @@ from standfast.core.events import (
     StandRequested,
     StopForRelease,
     Stopped,
+    WatchdogProposed,
 )
 from standfast.core.group_state import Cell, Group, Phase, Want
 from standfast.core.ids import FIRST, MemberUid
 from standfast.core.quorum import Adopted
-from standfast.core.record import DataMode, Proof, Record, Suspect
+from standfast.core.record import DataMode, Proof, Record, Suspect, WatchdogArmed
 from standfast.core.state import Local
 from standfast.core.state import State as QuorumState
 from standfast.errors import RefusedError
@@ -95,7 +96,7 @@ class Node:
             machine.make_guard,
             self._mailbox,
             self._chronicle,
-            Calls(self._guard_ended_it, self._judge_guard),
+            Calls(self._guard_ended_it, self._judge_guard, self._watchdog_changed),
         )
         self._drivers = Drivers(
             machine.make_drivers(self._clock, self._chronicle, self._guarding.plan),
@@ -115,6 +116,7 @@ class Node:
         self._declared = GroupRequest(generation=-1)
         self._is_begun = False
         self._is_eligible = False
+        self._watchdog: WatchdogArmed | None = None
         self._held_at_ms: int | None = None
         self._clocks_at_ms = 0
         self._release_id = ""
@@ -501,6 +503,16 @@ class Node:
         if self._voter is not None and self._state.holding is not None:
             self._voter.take(ClockSuspect(why))
 
+    def _watchdog_changed(self, armed: WatchdogArmed | None) -> None:
+        self._watchdog = armed
+        self._tell_local(eligible=self._is_eligible)
+        if self._voter is not None and self._state.holding is not None:
+            self._voter.take(WatchdogProposed(armed))
+
+    def _tell_local(self, *, eligible: bool) -> None:
+        if self._voter is not None:
+            self._voter.take(LocalChanged(Local(eligible=eligible, watchdog=self._watchdog)))
+
     def _judge_guard(self) -> None:
         """A node without a guard does not stand, and hands over if another one would take over."""
         self._say_eligible()
@@ -522,7 +534,7 @@ class Node:
             return
         self._is_eligible = eligible
         self._membership.board.change()
-        self._mailbox.put(lambda: _ignore(voter.take(LocalChanged(Local(eligible=eligible)))))
+        self._mailbox.put(partial(self._tell_local, eligible=eligible))
         self._tell_facts()
 
     # ---------------------------------------------------------------- Duties: status, end

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -12,6 +12,7 @@ from standfast.agent.guarding import Calls, Guarding
 from standfast.core.ids import MemberUid
 from standfast.errors import TransientError
 from standfast.guard.protocol import Stage
+from standfast.guard.status import WatchdogStatus
 from standfast.member.mailbox import Mailbox
 from standfast.ports.guard import MountTarget
 
@@ -26,7 +27,11 @@ class Bed:
     told: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        calls = Calls(self.told.append, lambda: self.told.append("changed"))
+        calls = Calls(
+            self.told.append,
+            lambda: self.told.append("changed"),
+            lambda armed: self.told.append(f"watchdog {armed and armed.timeout_ms}"),
+        )
         self.guarding = Guarding(self._make, self.mailbox, self.sink, calls)
 
     def _make(self, member: MemberUid) -> FakeGuard:
@@ -154,3 +159,37 @@ async def test_a_refusal_is_noted(bed: Bed) -> None:
     bed.guarding.extend(2, 2000)
     await bed.live()
     assert [note.kind for note in bed.sink.notes] == ["GuardRefuses"]
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarding, "LOOK_EVERY_S", 0.001)
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_watchdog_counts_when_it_is_armed_and_was_tested() -> None:
+    bed = Bed()
+    bed.guard.watchdog = WatchdogStatus("/dev/watchdog", "softdog", 10_000)
+    bed.guarding.begin(ME)
+    await bed.until(lambda: ("guard", "WatchdogNotProven") in bed.sink.alerts)
+    assert "not armed" in bed.sink.alerts["guard", "WatchdogNotProven"].message
+    bed.guard.watchdog = replace(bed.guard.watchdog, armed=True)
+    await bed.until(lambda: "never seen" in bed.sink.alerts["guard", "WatchdogNotProven"].message)
+    bed.guard.watchdog = replace(bed.guard.watchdog, tested="2026-01-02T03:04:05Z")
+    await bed.until(lambda: "watchdog 10000" in bed.told)
+    assert bed.sink.alerts == {}
+    bed.guard.watchdog = replace(bed.guard.watchdog, armed=False)
+    await bed.until(lambda: "watchdog None" in bed.told)
+    await bed.mailbox.close()
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_guard_that_could_act_late_is_reported() -> None:
+    bed = Bed()
+    bed.guard.weakness = "the guard's memory is not locked"
+    bed.guarding.begin(ME)
+    await bed.until(lambda: ("guard", "GuardWeak") in bed.sink.alerts)
+    assert bed.sink.alerts["guard", "GuardWeak"].message == bed.guard.weakness
+    bed.guard.weakness = ""
+    await bed.until(lambda: bed.sink.alerts == {})
+    await bed.mailbox.close()

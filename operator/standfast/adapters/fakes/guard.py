@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from standfast.errors import TransientError, UserError
 from standfast.guard.protocol import Stage, Target
-from standfast.guard.status import GuardStatus, LeaseStatus
+from standfast.guard.status import GuardStatus, LeaseStatus, WatchdogStatus
 from standfast.ports.guard import GuardChange, GuardEvent
 
 
@@ -14,7 +14,8 @@ class FakeGuard:
     """The `Guard` port.
 
     Levers: `die` and `come_back` end and mend the connection; `fire` is the deadline; `left` is
-    what it still sees when it is disarmed; `objection`, when set, is why it takes no plan.
+    what it still sees when it is disarmed; `objection`, when set, is why it takes no plan;
+    `watchdog` is its device; `weakness` is why it could act late.
     `planned`, `until_ms` and `stage` are what it knows; `calls` lists what the agent asked.
     """
 
@@ -27,6 +28,8 @@ class FakeGuard:
         self.until_ms = 0
         self.left = ""
         self.objection = ""
+        self.weakness = ""
+        self.watchdog: WatchdogStatus | None = None
         self.calls: list[str] = []
 
     def extend(self, term: int, until_ms: int) -> None:
@@ -74,9 +77,11 @@ class FakeGuard:
             boot="",
             protocol=1,
             started_ms=0,
-            locked=True,
+            locked=not self.weakness,
             realtime=True,
             spared=True,
+            watchdog=self.watchdog,
+            troubles=(self.weakness,) if self.weakness else (),
             leases=(lease,),
         )
 
