@@ -39,6 +39,7 @@ from standfast.lab.state import LabState
 from standfast.lab.tools import Progress, silent
 from standfast.lab.vcenter import Control
 from standfast.lab.vm import Vm
+from standfast.lab.writing import RunningWriter, writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +282,10 @@ class Lab:
     def probe_sql(self, dsn: str) -> RunningProbe:
         """Connects to a database every 50 ms while the `with` block lasts."""
         return RunningProbe(self.client_command(sql_probe(dsn)))
+
+    def write_sql(self, dsn: str, first: int = 1) -> RunningWriter:
+        """Writes numbers from `first` on into the table `written` while the block lasts."""
+        return RunningWriter(self.client_command(writer(dsn, first)))
 
     def holders(self, address: str, since_ns: int = 0) -> Mapping[str, list[Interval]]:
         """When each VM held an address, as the kernel reported it from inside the VM.

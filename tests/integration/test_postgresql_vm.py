@@ -1,0 +1,238 @@
+"""A PostgreSQL pair as users run it: in two VMs, by the agent's service, in Debian's layout.
+
+A client writes numbers through the address all the time; after every fault each number that was
+acknowledged must be on the active node, once. The witness is a process on the control side and the
+test plays the operator.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from standfast.core.record import DataMode, MemberKind
+from standfast.lab.installation import Wanted
+from standfast.lab.lab import Lab, LabVm
+from standfast.lab.writing import RunningWriter, judge, longest_silence_ms
+from standfast.wire import api
+from standfast.wire.resources import Postgresql, Vip
+from tests.integration.lab_bed import name_of
+from tests.integration.member_bed import Bed, Party
+from tests.integration.test_agent_vm import Pair, VmParty
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.lab,
+    pytest.mark.timeout(400),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+UNIT = "postgresql@15-main.service"
+DATA = "/var/lib/postgresql/15/main"
+SETTINGS = "/etc/postgresql/15/main"
+PG = Postgresql(name="orders-pg", unit=UNIT, data_directory=DATA)
+AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
+
+
+def prepare(vm: LabVm) -> None:
+    """What the owner does: PostgreSQL installed, reachable for the application, not enabled."""
+    vm.exec(["pg_createcluster", "15", "main"], timeout_s=120)
+    root = vm.machine.root()
+    settings = root / SETTINGS.lstrip("/")
+    (settings / "start.conf").write_text("manual\n")
+    with (settings / "pg_hba.conf").open("a") as hba:
+        hba.write("host all app 10.77.0.0/16 scram-sha-256\n")
+    vm.exec(["systemctl", "daemon-reload"])
+
+
+def sql(vm: LabVm, statement: str, database: str = "postgres") -> str:
+    """Runs a statement as the superuser."""
+    command = [*AS_POSTGRES, "psql", "-XAtq", "-d", database, "-c", statement]
+    return vm.exec(command, timeout_s=30).strip()
+
+
+@dataclass
+class PgPair(Pair):
+    """The pair, with an application's table."""
+
+    written: int = 0
+
+    @property
+    def dsn(self) -> str:
+        return f"host={self.vip} port=5432 dbname=app user=app password=app"
+
+    async def protected(self) -> VmParty:
+        """The active node, once the other one has every write."""
+        active = await self.settled()
+        await self.bed.until(active, lambda s: len(s.in_sync) == 2, 90)
+        return active
+
+    @contextmanager
+    def writing(self) -> Iterator[RunningWriter]:
+        """A client that writes; at the end everything acknowledged must be there, once (I2)."""
+        with self.lab.write_sql(self.dsn, self.written + 1) as running:
+            running.wait_for(50)
+            yield running
+            running.wait_for(50)
+        self.written = max(write.number for write in running.writes)
+        acknowledged = running.acknowledged
+        found = self.numbers()
+        verdict = judge(acknowledged, [number for number in found if number >= min(acknowledged)])
+        silence = longest_silence_ms(running.writes)
+        print(f"\n{verdict}; longest silence {silence:.0f} ms")
+        assert not verdict.lost
+        assert not verdict.twice
+
+    def numbers(self) -> list[int]:
+        for vm in self.lab.vms():
+            if vm.now().power == "on" and self.vip in vm.exec(["ip", "-o", "addr"]):
+                rows = sql(vm, "SELECT number FROM written", "app").split()
+                return [int(row) for row in rows]
+        raise AssertionError("nobody has the address")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PgPair]:
+    wanted = Wanted(vms=2, networks=2, kubernetes=False, vcenter=False, agent=True)
+    lab = await asyncio.to_thread(Lab.up, name_of("pgvm"), wanted)
+    directory = tmp_path_factory.mktemp("bed")
+    parties: dict[str, Party] = {}
+    for vm in lab.vms():
+        prepare(vm)
+        parties[vm.name] = VmParty(
+            vm.name,
+            vm.addresses[0],
+            directory / vm.name,
+            MemberKind.DATA,
+            more_addresses=vm.addresses[1:],
+            vm=vm,
+        )
+    control = lab.state.control.address
+    parties["w"] = Party("w", control, directory / "w", MemberKind.WITNESS)
+    made = PgPair(lab, Bed(directory, 0, data=DataMode.REPLICATED, parties=parties))
+    vip = Vip(name="orders-vip", address=f"{made.vip}/24", depends_on=("orders-pg",))
+    made.resources = (PG, vip)
+    try:
+        await made.bed.converge(PG, vip)
+        active = await made.active()
+        for statement in (
+            "CREATE ROLE app LOGIN PASSWORD 'app'",
+            "CREATE DATABASE app OWNER app",
+        ):
+            sql(active.machine, statement)
+        sql(active.machine, "CREATE TABLE written (number bigint PRIMARY KEY)", "app")
+        sql(active.machine, "GRANT ALL ON written TO app", "app")
+        await made.protected()
+        yield made
+    finally:
+        await made.bed.close()
+        await asyncio.to_thread(lab.down)
+
+
+async def test_the_pair_is_protected(pair: PgPair) -> None:
+    active = await pair.protected()
+    standby = pair.other(active)
+    shown = (await pair.bed.status(standby)).resources
+    by_name = {resource.name: resource for resource in shown}
+    assert by_name["orders-pg"].state == "Standby"
+    copy = by_name["orders-pg"].replication
+    assert copy is not None
+    assert (copy.role, copy.lag_bytes) == ("Standby", 0)
+    assert sql(active.machine, "SHOW synchronous_standby_names") != ""
+
+
+async def test_a_power_cut_loses_no_acknowledged_write(pair: PgPair) -> None:
+    old = await pair.protected()
+    new = pair.other(old)
+    with pair.writing() as writing:
+        await asyncio.to_thread(old.machine.off, seen=False)
+        await pair.bed.until(new, lambda s: s.role == "Active", 20)
+        status = await pair.bed.status(new)
+        print(f"\n{status.last_takeover}")
+        await asyncio.to_thread(writing.wait_for, 50)
+    await asyncio.to_thread(old.machine.on, seen=False)
+    began = time.monotonic()
+    await pair.protected()
+    print(f"\nredundant again after {time.monotonic() - began:.1f} s")
+
+
+async def test_a_crash_of_the_server_is_mended_in_place(pair: PgPair) -> None:
+    node = await pair.protected()
+    term = (await pair.bed.status(node)).term
+    with pair.writing() as writing:
+        node.machine.exec(["pkill", "-KILL", "-o", "-x", "postgres"])
+        await asyncio.to_thread(writing.wait_for, 100)
+    status = await pair.bed.status(node)
+    assert (status.role, status.term) == ("Active", term)
+    await pair.protected()
+
+
+async def test_a_crash_of_the_agent_interrupts_nothing(pair: PgPair) -> None:
+    node = await pair.protected()
+    with pair.writing() as writing:
+        kill = ["systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", "standfast-agent"]
+        node.machine.exec(kill)
+        await asyncio.sleep(4)
+        await asyncio.to_thread(writing.wait_for, 50)
+    assert longest_silence_ms(writing.writes) < 300
+    assert await pair.active() is node
+    await pair.protected()
+
+
+async def test_a_lost_standby_holds_up_writes_for_a_stated_time(pair: PgPair) -> None:
+    active = await pair.protected()
+    standby = pair.other(active)
+    with pair.writing() as writing:
+        await asyncio.to_thread(standby.machine.off, seen=False)
+        await pair.bed.until(active, lambda s: len(s.in_sync) == 1, 20)
+        await asyncio.to_thread(writing.wait_for, 200)
+    assert longest_silence_ms(writing.writes) < 3500
+    await asyncio.to_thread(standby.machine.on, seen=False)
+    assert await pair.protected() is active
+
+
+async def test_an_isolated_active_acknowledges_nothing_that_is_lost(pair: PgPair) -> None:
+    old = await pair.protected()
+    new = pair.other(old)
+    with pair.writing() as writing:
+        pair.lab.net.cut(old.name)
+        await pair.bed.until(new, lambda s: s.role == "Active", 20)
+        await asyncio.to_thread(writing.wait_for, 50)
+    assert sql_is_down(old)
+    pair.lab.net.heal()
+    await pair.protected()
+
+
+def sql_is_down(node: VmParty) -> bool:
+    return node.machine.exec(["systemctl", "is-active", UNIT], check=False).strip() != "active"
+
+
+async def test_a_planned_switchover(pair: PgPair) -> None:
+    old = await pair.protected()
+    new = pair.other(old)
+    with pair.writing() as writing:
+        request = api.ReleaseRequest(successor=new.uid, reason="test", request_id="r1")
+        await pair.bed.ask(old, "POST", api.RELEASE_PATH, api.Accepted, request)
+        await pair.bed.until(new, lambda s: s.role == "Active", 20)
+        await asyncio.to_thread(writing.wait_for, 50)
+    notes = old.machine.logs("standfast-agent")
+    await pair.protected()
+    assert "Rewind" not in notes.rpartition("Releasing")[2]
+
+
+async def test_both_down_and_either_first(pair: PgPair) -> None:
+    for first in (0, 1):
+        await pair.protected()
+        for vm in pair.lab.vms():
+            await asyncio.to_thread(vm.off, seen=False)
+        vms = pair.lab.vms()
+        await asyncio.to_thread(vms[first].on, seen=False)
+        await pair.bed.active(60)
+        await asyncio.to_thread(vms[1 - first].on, seen=False)
+        await pair.protected()
+        with pair.writing():
+            pass
