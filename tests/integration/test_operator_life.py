@@ -10,10 +10,11 @@ from zlib import crc32
 import pytest
 
 from standfast.adapters.kube.paths import EVENTS, SECRETS
-from tests.integration.kube_parts import KubeLab, kube_lab
+from tests.integration.kube_parts import CRDS, KubeLab, kube_lab
 from tests.integration.operator_bed import (
     CLUSTER,
     NAMESPACE,
+    Operator,
     OperatorBed,
     Plant,
     condition,
@@ -130,8 +131,8 @@ async def test_a_replica_that_leaves_hands_over_within_seconds(pair: OperatorBed
     second = pair.operator("op-2")
     second.start()
     await asyncio.sleep(2)
-    assert pair.operators[0].stop() == 0
-    async with asyncio.timeout(6):
+    assert await asyncio.to_thread(pair.operators[0].stop) == 0
+    async with asyncio.timeout(10):
         while not second.lines("Elected"):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     await pair.settled()
@@ -279,3 +280,25 @@ async def test_events_tell_the_story(pair: OperatorBed) -> None:
     assert "FailedOver" in reasons
     assert "Serving" in reasons
     print(sorted((event["reason"], event["type"], event["note"]) for event in found))
+
+
+async def test_an_operator_that_comes_before_its_kinds_waits_for_them(
+    kube: KubeLab, tmp_path: Path
+) -> None:
+    """Helm may install the operator first; what is not served when watching begins is not seen."""
+    client = kube.client()
+    crd = await client.get(CRDS, "", "switchovers.standfast.dev")
+    await client.delete(CRDS, "", "switchovers.standfast.dev", crd["metadata"]["uid"])
+    operator = Operator(kube.kubeconfig, tmp_path, "early")
+    operator.start()
+    async with asyncio.timeout(15):
+        while not operator.lines("Waiting for the kinds"):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert "switchovers" in operator.lines("Waiting for the kinds")[0]["why"]
+    assert operator.lines("Elected") == []
+    await client.apply(CRDS, "", "switchovers.standfast.dev", {"spec": crd["spec"]})
+    async with asyncio.timeout(30):
+        while not operator.lines("Elected"):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert operator.stop() == 0
+    await client.close()

@@ -5,6 +5,7 @@ the process from the elector's own thread, whatever this loop is doing.
 """
 
 import asyncio
+import contextlib
 import secrets
 import signal
 import sys
@@ -16,7 +17,9 @@ from standfast.adapters.kube.client import KubeClient
 from standfast.adapters.kube.elector import Elector
 from standfast.adapters.kube.endpoint import Credential, load_endpoint
 from standfast.adapters.linux.clock import BootClock
+from standfast.api.base import API_VERSION
 from standfast.api.cluster import HACluster
+from standfast.api.kinds import KINDS
 from standfast.api.scalars import Truth
 from standfast.controller import handlers, logs
 from standfast.controller.leading import Leading
@@ -28,6 +31,8 @@ from standfast.errors import StandfastError
 
 SILENT_S_MAX = 120
 """Bookmarks come every minute: without any word for longer, the watches are dead."""
+
+KINDS_RETRY_S = 2
 
 _NUMBERS = {Truth.TRUE: 1, Truth.FALSE: 0, Truth.UNKNOWN: -1}
 
@@ -49,6 +54,8 @@ class Operator:
         self._elected = asyncio.Event()
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
+        self._served = asyncio.Event()
+        self._missing = ""
         self._heard_at_ms: int | None = None
         self._loop = asyncio.get_running_loop()
         self._elector = Elector(
@@ -69,9 +76,10 @@ class Operator:
         client = KubeClient(self._endpoint, self._clock)
         ops = OpsServer(self._metrics, lambda: self._collect(client), self._not_ready)
         await ops.start(self._settings.ops_address, self._settings.ops_port)
+        self._take_signals()
         self._elector.start()
         acting = asyncio.create_task(self._act(client), name="acting")
-        watching = asyncio.create_task(self._watch(), name="watching")
+        watching = asyncio.create_task(self._watch(client), name="watching")
         stopped = asyncio.create_task(self._stop.wait(), name="stop")
         try:
             await asyncio.wait((acting, watching, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -88,6 +96,7 @@ class Operator:
                 raise task.exception() or RuntimeError
 
     async def _act(self, client: KubeClient) -> None:
+        await self._served.wait()
         await self._elected.wait()
         logger(token=self._elector.token).info("Elected")
         self._metrics.leader.set(1)
@@ -107,7 +116,34 @@ class Operator:
                 logger().warning("Acting begins anew", error=str(errors.exceptions[0]))
                 await asyncio.sleep(1)
 
-    async def _watch(self) -> None:
+    async def _kinds_are_served(self, client: KubeClient) -> bool:
+        """Wait for the CRDs: what is not there when watching begins is never watched.
+
+        Returns:
+            False when it is time to stop.
+        """
+        wanted = {kind.plural for kind in KINDS}
+        while not self._stop.is_set():
+            try:
+                missing = wanted - await client.served(API_VERSION)
+                problem = f"the API server does not serve {', '.join(sorted(missing))}: "
+                problem += "helm install standfast-crds"
+            except StandfastError as error:
+                missing, problem = wanted, error.problem
+            if not missing:
+                return True
+            if problem != self._missing:
+                logger().warning("Waiting for the kinds", why=problem)
+            self._missing = problem
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), KINDS_RETRY_S)
+        return False
+
+    async def _watch(self, client: KubeClient) -> None:
+        if not await self._kinds_are_served(client):
+            return
+        self._missing = ""
+        self._served.set()
         registry = kopf.OperatorRegistry()
         shell = handlers.Shell(
             store=self._store,
@@ -118,7 +154,7 @@ class Operator:
             heard=self._heard,
         )
         handlers.register(registry, shell)
-        ours = asyncio.create_task(self._take_signals(), name="signals")
+        ours = asyncio.create_task(self._take_signals_again(), name="signals")
         namespaces = self._settings.watch_namespaces
         try:
             await kopf.operator(
@@ -135,12 +171,14 @@ class Operator:
         finally:
             ours.cancel()
 
-    async def _take_signals(self) -> None:
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop.set)
+
+    async def _take_signals_again(self) -> None:
         """Kopf takes them at its start; they are ours, because acting must stop first."""
         await self._ready.wait()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        self._take_signals()
 
     def _news(self, key: Key) -> None:
         if self._leading is not None:
@@ -150,7 +188,7 @@ class Operator:
         self._heard_at_ms = self._clock.now_ms()
 
     def _not_ready(self) -> str:
-        return "" if self._ready.is_set() else "the API server is not watched yet"
+        return "" if self._ready.is_set() else self._missing or "the API server is not watched yet"
 
     def _collect(self, client: KubeClient) -> None:
         metrics = self._metrics

@@ -170,6 +170,14 @@ class KubeClient:
         except (NotFoundError, ConflictError):
             return
 
+    async def served(self, api_version: str) -> frozenset[str]:
+        """Plurals of the kinds that the API server serves in a group; empty for an unknown one."""
+        try:
+            found = await self._call("GET", f"/apis/{api_version}")
+        except NotFoundError:
+            return frozenset()
+        return frozenset(str(each.get("name")) for each in found.get("resources") or ())
+
     async def answers(self) -> bool:
         """Whether the API server says that it is ready."""
         try:
