@@ -218,7 +218,7 @@ class Node:
         now_ms = self._clock.now_ms()
         due = [groups.wake_at_ms(self._group, self._group_at_ms)]
         if self._voter is not None and self._state.holding is not None:
-            due.append(self._clocks_at_ms + self._record.config.timing.tick_ms)
+            due.append(self._clocks_at_ms + self._record.config.tick_ms)
             due.append(self._replicas.next_ms(self._state))
         elif self._held_at_ms is not None:
             gone_ms = self._held_at_ms + NOBODY_MS

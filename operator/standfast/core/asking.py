@@ -35,7 +35,7 @@ def may_stand(state: State) -> bool:
         return False
     if state.me not in state.record.config.data_nodes():
         return False
-    adopting = holding is not None and not holding.renews
+    adopting = holding is not None  # who holds stands to keep it, eligible or not
     return (
         (state.local.eligible or adopting)
         and state.must_stop is None

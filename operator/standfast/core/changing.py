@@ -85,6 +85,11 @@ def change_problem(turn: Turn, event: ChangeRequested) -> tuple[str, str] | None
     after = {member.uid for member in event.members}
     if len(after) != len(event.members):
         return "a member is listed twice", "list each member once"
+    kinds = {member.uid: member.kind for member in old.members}
+    for member in event.members:
+        if kinds.get(member.uid, member.kind) is not member.kind:
+            problem = f"{member.name} is a {kinds[member.uid].value} member and cannot change that"
+            return problem, "remove it, then add it as a new member"
     if len(before ^ after) > 1:
         moved = ", ".join(sorted(before ^ after))
         problem = f"{len(before ^ after)} voters differ ({moved}), but only one at a time may"

@@ -28,7 +28,7 @@ from standfast.core.ids import MemberUid
 from standfast.core.messages import Ack, Envelope, Refusal, Refuse, Release, Renew
 from standfast.core.proof import FULL, known_proof
 from standfast.core.record import Cleared, Config, Proof, Record, Suspect, WatchdogArmed
-from standfast.core.standing import successor_problem
+from standfast.core.standing import give_up, successor_problem
 from standfast.core.state import Beat, Holding, State, VoterClock
 from standfast.core.tally import committed_version, lease_until_ms
 from standfast.core.turn import Turn
@@ -69,7 +69,7 @@ def beat(turn: Turn) -> None:
             beats=beats,
             assured={**holding.assured, turn.me: turn.now_ms + hold_ms},
             acked={**holding.acked, turn.me: turn.record.version},
-            next_beat_at_ms=turn.now_ms + turn.config.timing.heartbeat_ms,
+            next_beat_at_ms=turn.now_ms + turn.config.heartbeat_ms,
         )
     )
     for member in turn.config.everyone():
@@ -126,7 +126,8 @@ def _clock_stood_still(turn: Turn, envelope: Envelope, ack: Ack, answered: Beat)
     timing = turn.config.timing
     mine_ms = turn.now_ms - before.sent_at_ms
     theirs_ms = ack.clock_ms - before.theirs_ms
-    allowed_ms = mine_ms + 2 * mine_ms * timing.drift_ppm // 1_000_000 + timing.tick_ms
+    fast_ppm, slow_ppm = 1_000_000 + timing.drift_ppm, 1_000_000 - timing.drift_ppm
+    allowed_ms = mine_ms * fast_ppm // slow_ppm + timing.tick_ms
     return theirs_ms > allowed_ms
 
 
@@ -246,6 +247,8 @@ def on_release_requested(turn: Turn, event: ReleaseRequested) -> None:
         if problem is not None:
             turn.emit(Declined(problem, "name a standby that is in sync"))
             return
+    if turn.state.candidacy is not None:
+        give_up(turn, ())  # or it would win a lease that knows nothing of the release
     turn.hold(replace(holding, releasing=True, successor=event.successor))
     turn.emit(StopForRelease(holding.term, event.successor))
 

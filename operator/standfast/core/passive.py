@@ -146,6 +146,7 @@ def _as_state(seen: Observation, request: Envelope) -> State:
         if window is None or window.successor is None
         else Window(window.successor, window, seen.since_ms + slot.window_ttl_ms),
         releases={release.member: release for release in slot.releases},
+        stopped={release.member: release for release in slot.releases if release.stopped},
     )
 
 

@@ -10,6 +10,7 @@ Source: `docs/protocol.md`, section "Proof before start". Safety: S2, S3.
 from collections.abc import Mapping
 from enum import Enum
 
+from standfast.core.messages import Release
 from standfast.core.record import DataMode, Proof, Record, Suspect
 from standfast.core.state import State
 
@@ -86,19 +87,23 @@ def known_proof(state: State, suspect: Suspect) -> Proof | None:
     held = state.proofs.get(suspect)
     if held in FULL:
         return held
-    release = state.releases.get(suspect.member)
-    if (
-        release is not None
-        and release.stopped
-        and release.boot == suspect.boot
-        and release.term >= suspect.term
-    ):
+    releases = (state.releases.get(suspect.member), state.stopped.get(suspect.member))
+    if any(_released(release, suspect) for release in releases):
         return Proof.RELEASED
     if any((f.member, f.boot) == (suspect.member, suspect.boot) for f in state.durable.fenced):
         return Proof.POWERED_OFF
     if suspect.member == state.me and suspect.boot != state.boot:
         return Proof.REBOOTED
     return held
+
+
+def _released(release: Release | None, suspect: Suspect) -> bool:
+    return (
+        release is not None
+        and release.stopped
+        and release.boot == suspect.boot
+        and release.term >= suspect.term
+    )
 
 
 def default_need(mode: DataMode, *, exclusive: bool) -> Need:

@@ -2,7 +2,7 @@
 
 Agent, witness, operator tests and simulator all drive this. Its caller keeps three duties: call
 with a clock that never goes back; perform effects in order, `Persist` before anything after it;
-deliver `Tick` at `wake_at_ms` at the latest, and while holding at least every `timing.tick_ms`.
+deliver `Tick` at `wake_at_ms` at the latest, and while holding at least every `config.tick_ms`.
 
 Source: `docs/protocol.md`. Safety: `core.invariants`, asserted after every step.
 """
@@ -116,9 +116,11 @@ def start(
         written.me,
         boot,
     )
+    if voting.is_fenced(written, written.me, boot):
+        adopted = None
     if adopted is not None and mine and now_ms < adopted.until_ms and not written.halted:
         lease = Holding(
-            term=adopted.term,
+            term=max(adopted.term, record.version.term),
             won_at_ms=now_ms,
             lease_until_ms=adopted.until_ms,
             kept_until_ms=adopted.until_ms,
@@ -129,7 +131,7 @@ def start(
             ttl_ms=record.config.ttl_ms,
             renews=False,
         )
-        state = replace(state, holding=lease, last_term=adopted.term, stand_at_ms=now_ms)
+        state = replace(state, holding=lease, last_term=lease.term, stand_at_ms=now_ms)
         return state, tuple(effects)
     term = record.version.term if mine else 0
     first_at_ms = now_ms + rank_delay_ms(state)
@@ -294,6 +296,8 @@ def _local_changed(turn: Turn, event: LocalChanged) -> None:
 
 def wake_at_ms(state: State) -> int | None:
     """When the next `Tick` is due; none while only a message can change anything."""
+    if state.durable.halted:
+        return None
     due: list[int] = []
     lease = state.holding
     if lease is not None:

@@ -109,6 +109,19 @@ class Config:
             max(mine, self.ttl_ms) if other is None else max(mine, other.ttl_max_ms, self.ttl_ms)
         )
 
+    @property
+    def heartbeat_ms(self) -> int:
+        """Between two renewals: while joint, the shorter, as the shorter hold counts."""
+        other = self.leaving_timing
+        mine = self.timing.heartbeat_ms
+        return mine if other is None else min(mine, other.heartbeat_ms)
+
+    @property
+    def tick_ms(self) -> int:
+        """Longest time between two looks at the holder's clock: while joint, the shorter."""
+        other = self.leaving_timing
+        return self.timing.tick_ms if other is None else min(self.timing.tick_ms, other.tick_ms)
+
     def hold_ms(self, ttl_ms: int) -> int:
         """How long an answer to a request for `ttl_ms` lets the holder hold, from its sending."""
         mine = self.timing.hold_ms(ttl_ms)

@@ -202,6 +202,8 @@ class State:
         attempts: Failed candidacies in a row, for the back-off.
         term_seen: Highest term in any refusal.
         releases: Newest per member.
+        stopped: Newest per member that says that everything is stopped: a later one that only
+            takes a vote back does not make it forgotten.
         confirmed: Members that confirmed the first config.
         proofs: Held against suspects.
     """
@@ -225,6 +227,7 @@ class State:
     consent: Consent | None = None
     consent_until_ms: int = 0
     releases: Mapping[MemberUid, Release] = field(default_factory=dict)
+    stopped: Mapping[MemberUid, Release] = field(default_factory=dict)
     confirmed: frozenset[MemberUid] = frozenset()
     peers: Mapping[MemberUid, Peer] = field(default_factory=dict)
     heard: Heard | None = None

@@ -22,7 +22,8 @@ from standfast.core.messages import (
     Renew,
     VoteRequest,
 )
-from standfast.core.record import DataMode, Proof, Record
+from standfast.core.proof import known_proof
+from standfast.core.record import DataMode, Proof, Record, Suspect
 from standfast.core.standing import give_up, rank_delay_ms
 from standfast.core.state import Durable, Heard, Promise, State, Window
 from standfast.core.turn import Turn
@@ -83,6 +84,18 @@ def judge(
     return may_lead(ask.record, candidate, ask.position), 0
 
 
+def superseded(turn: Turn, record: Record) -> None:
+    """A record of a higher term that another member wrote ends a lease at once, however learnt.
+
+    Its writer won that term, so this lease was over before, whatever this node's clock says.
+    """
+    held, by = turn.state.holding, record.holder
+    if held is None or record.version.term <= held.term or by is None or by.member == turn.me:
+        return
+    message = f"{by.member} won term {record.version.term}, above this node's term {held.term}"
+    turn.lose(Loss.SUPERSEDED, message)
+
+
 def may_lead(record: Record, candidate: MemberUid, position: int | None) -> Refusal | None:
     """Whether the data allow it, by the candidate's own record."""
     match record.config.data:
@@ -114,6 +127,7 @@ def on_vote_request(turn: Turn, envelope: Envelope, ask: VoteRequest) -> None:
     candidate, boot = envelope.sender, envelope.boot
     if ask.handover is not None:
         on_release(turn, ask.handover)
+    superseded(turn, ask.record)
     refusal, retry_after_ms = judge(turn.state, ask, candidate, boot, turn.now_ms)
     if refusal is not YES:
         _refuse_vote(turn, envelope, ask, refusal, retry_after_ms)
@@ -216,6 +230,39 @@ def on_renew(turn: Turn, envelope: Envelope, renew: Renew) -> None:
         clock_ms=turn.now_ms,
     )
     turn.send(holder, ack)
+    _tell_proofs(turn, holder)
+
+
+def _tell_proofs(turn: Turn, holder: MemberUid) -> None:
+    """Tell a holder what is known here against its suspects, until its record is rid of them.
+
+    A release or a power-off may have reached this member only; and a former holder that was cut
+    off when it had stopped is heard now. Without this a lost message would leave a suspect for
+    ever.
+    """
+    for suspect in turn.record.suspects:
+        if _stopped_here(turn.state, suspect):
+            turn.send(holder, Release(turn.me, suspect.boot, suspect.term, stopped=True))
+            continue
+        match known_proof(turn.state, suspect):
+            case Proof.RELEASED:
+                told = Release(suspect.member, suspect.boot, suspect.term, stopped=True)
+                turn.send(holder, told)
+            case Proof.POWERED_OFF:
+                for fenced in turn.durable.fenced:
+                    if (fenced.member, fenced.boot) == (suspect.member, suspect.boot):
+                        turn.send(holder, fenced)
+            case _:
+                pass
+
+
+def _stopped_here(state: State, suspect: Suspect) -> bool:
+    """Whether this very boot is suspected, holds nothing and has verified that all is stopped."""
+    return (
+        (suspect.member, suspect.boot) == (state.me, state.boot)
+        and state.holding is None
+        and state.must_stop is None
+    )
 
 
 def _renewal_refusal(turn: Turn, envelope: Envelope, renew: Renew) -> Refusal | None:
@@ -257,6 +304,9 @@ def on_release(turn: Turn, release: Release) -> None:
     newer = known is None or (release.term, release.stopped) > (known.term, known.stopped)
     if newer:
         state = replace(state, releases={**state.releases, release.member: release})
+    last = state.stopped.get(release.member)
+    if release.stopped and (last is None or release.term > last.term):
+        state = replace(state, stopped={**state.stopped, release.member: release})
     promised = state.promise
     freed = (
         promised is not None

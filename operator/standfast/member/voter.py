@@ -125,7 +125,7 @@ class Voter:
         at_ms = quorum.wake_at_ms(self.state)
         if self.state.holding is None:
             return at_ms
-        look_ms = self._stepped_at_ms + self.state.record.config.timing.tick_ms
+        look_ms = self._stepped_at_ms + self.state.record.config.tick_ms
         return look_ms if at_ms is None else min(at_ms, look_ms)
 
     @property
