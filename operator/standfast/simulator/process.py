@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from standfast.core import quorum
 from standfast.core.events import (
+    ClockSuspect,
     Connected,
     Declined,
     Effect,
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
     from standfast.simulator.machine import Machine
 
 
+DISK_AGAIN_MS = 500
+"""When a disk that refused is tried again."""
+
+
 class Process:
     """Agent or witness on one machine, and its state while it lives."""
 
@@ -53,6 +58,7 @@ class Process:
         "_inbox",
         "_left",
         "_perform",
+        "_refused_at_us",
         "_tick",
         "_tick_at_us",
         "_won_over",
@@ -90,6 +96,7 @@ class Process:
         self._left: deque[Effect] = deque()
         self._tick: Due | None = None
         self._tick_at_us = -1
+        self._refused_at_us = -1
         self._perform: dict[type, Callable[[Any], None]] = {
             Persist: self._persist,
             Send: self._send,
@@ -234,7 +241,7 @@ class Process:
             self._perform_left()
         if isinstance(event, ReleaseCancelled) and machine.service is not None and self.alive:
             machine.service.go_on()
-        if self.alive and state.durable.record is not before.durable.record:
+        if self.alive and self.state.durable.record is not before.durable.record:
             self._follow()
 
     def _follow(self) -> None:
@@ -283,8 +290,10 @@ class Process:
         wake_ms = quorum.wake_at_ms(state)
         world = machine.world
         now_us = world.timeline.now_us
+        if now_us == self._refused_at_us:
+            wake_ms = machine.clock.now_ms(now_us) + DISK_AGAIN_MS
         if state.holding is not None:
-            look_ms = machine.clock.now_ms(now_us) + state.record.config.timing.tick_ms
+            look_ms = machine.clock.now_ms(now_us) + state.record.config.tick_ms
             if wake_ms is None or look_ms < wake_ms:
                 wake_ms = look_ms
         elif wake_ms is None:
@@ -343,13 +352,26 @@ class Process:
 
     def _persist(self, effect: Persist) -> None:
         machine = self.machine
-        if machine.disk_full:
-            machine.world.coverage.count("journal", "refused")
-            machine.world.note(machine.name, "disk full: the agent gives up")
-            self.die()
-            machine.world.timeline.after(500_000, self.start)
+        if not machine.disk_full:
+            machine.journal = effect.durable
             return
-        machine.journal = effect.durable
+        world = machine.world
+        world.coverage.count("journal", "refused")
+        if world.chance() < 0.3:
+            machine.journal = effect.durable  # refused, and on the disk all the same
+        self._undo()
+
+    def _undo(self) -> None:
+        """The disk refused: the event counts as lost, and only an emergency stop stands."""
+        before, after = self._before, self.state
+        assert before is not None
+        assert after is not None
+        self._left.clear()
+        self._refused_at_us = self.machine.world.timeline.now_us
+        if after.holding is None and before.holding is not None:
+            event = ClockSuspect("the lease ended while the disk refused")
+            before, _ = quorum.step(before, event, self.machine.now_ms())
+        self.state = before
 
     def _send(self, effect: Send) -> None:
         envelope = effect.envelope
