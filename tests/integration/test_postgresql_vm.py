@@ -45,7 +45,7 @@ def prepare(vm: LabVm) -> None:
     settings = root / SETTINGS.lstrip("/")
     (settings / "start.conf").write_text("manual\n")
     with (settings / "pg_hba.conf").open("a") as hba:
-        hba.write("host all app 10.77.0.0/16 scram-sha-256\n")
+        hba.write("host all app 10.0.0.0/8 scram-sha-256\n")
     vm.exec(["systemctl", "daemon-reload"])
 
 

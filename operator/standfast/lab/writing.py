@@ -94,7 +94,11 @@ class RunningWriter(AbstractContextManager["RunningWriter"]):
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, name="writer", daemon=True)
         self._reader.start()
-        self.wait_for(1)
+        try:
+            self.wait_for(1)
+        except TransientError:
+            self._end()
+            raise
         return self
 
     @override
@@ -104,6 +108,9 @@ class RunningWriter(AbstractContextManager["RunningWriter"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(STOP_S)

@@ -244,6 +244,7 @@ class Following:
         before = written(included.read_text() if included.exists() else "")
         wanted = Wanted(
             self._kit.resource,
+            instance.places.version,
             conninfo=target.conninfo,
             slot=target.slot,
             own_certificate=str(instance.places.own) if "ssl_cert_file" in before else "",

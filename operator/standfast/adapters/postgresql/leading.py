@@ -255,7 +255,12 @@ class Leading:
 
     async def _write(self) -> bool:
         own = str(self._instance.places.own) if self._has_own_certificate else ""
-        wanted = Wanted(self._kit.resource, names=self.names.text, own_certificate=own)
+        wanted = Wanted(
+            self._kit.resource,
+            self._instance.places.version,
+            names=self.names.text,
+            own_certificate=own,
+        )
         return await self._instance.write_settings(wanted)
 
     async def _reload(self) -> None:

@@ -13,6 +13,7 @@ BEGIN, END = "# BEGIN standfast", "# END standfast"
 SLOT_PREFIX = "standfast_"
 SENDER_TIMEOUT_MS = 2000
 SLOT_KEEP = "4GB"
+SYNCFS_SINCE = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Wanted:
 
     Args:
         resource: Name of the HAResource, for the comment.
+        version: Major version of the server.
         names: `synchronous_standby_names`.
         conninfo: How the standby reaches the active; "" for none.
         slot: Replication slot of this standby on the active; "" for none.
@@ -28,6 +30,7 @@ class Wanted:
     """
 
     resource: str
+    version: int
     names: str = ""
     conninfo: str = ""
     slot: str = ""
@@ -48,6 +51,8 @@ class Wanted:
             "primary_conninfo": self.conninfo,
             "primary_slot_name": self.slot,
         }
+        if self.version >= SYNCFS_SINCE:  # a server that crashed is back in a tenth of the time
+            rows["recovery_init_sync_method"] = "syncfs"
         if self.own_certificate:
             rows["ssl"] = "on"
             rows["ssl_cert_file"] = f"{self.own_certificate}/standfast.crt"

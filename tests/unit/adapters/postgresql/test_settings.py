@@ -16,7 +16,7 @@ USERS = "local all postgres peer\nhost all all 10.0.0.0/8 scram-sha-256\n"
 
 
 def test_the_file_says_whose_it_is_and_quotes() -> None:
-    text = Wanted("orders-pg", names='FIRST 1 ("b")', conninfo="password='it''s'").text()
+    text = Wanted("orders-pg", 15, names='FIRST 1 ("b")', conninfo="password='it''s'").text()
     assert "HAResource orders-pg" in text
     assert "synchronous_standby_names = 'FIRST 1 (\"b\")'\n" in text
     assert "primary_conninfo = 'password=''it''''s'''\n" in text
@@ -24,7 +24,7 @@ def test_the_file_says_whose_it_is_and_quotes() -> None:
 
 
 def test_a_certificate_of_ours_is_used_where_the_server_has_none() -> None:
-    text = Wanted("pg", own_certificate="/etc/pg").text()
+    text = Wanted("pg", 15, own_certificate="/etc/pg").text()
     assert "ssl = 'on'\n" in text
     assert "ssl_key_file = '/etc/pg/standfast.key'\n" in text
 
@@ -53,7 +53,7 @@ def test_a_slot_is_named_in_letters_that_a_slot_may_have() -> None:
 
 
 def test_the_file_reads_as_it_was_written() -> None:
-    rows = written(Wanted("pg", names='FIRST 1 ("b")', conninfo=r"a='it\\'s'").text())
+    rows = written(Wanted("pg", 15, names='FIRST 1 ("b")', conninfo=r"a='it\\'s'").text())
     assert rows["synchronous_standby_names"] == 'FIRST 1 ("b")'
     assert rows["primary_conninfo"] == r"a='it\\'s'"
     assert rows["primary_slot_name"] == ""
@@ -62,3 +62,8 @@ def test_the_file_reads_as_it_was_written() -> None:
 def test_a_password_file_reads_as_it_was_written() -> None:
     assert read_pgpass(pgpass("secret")) == "secret"
     assert read_pgpass("") == ""
+
+
+def test_a_crashed_server_need_not_flush_file_by_file() -> None:
+    assert "recovery_init_sync_method = 'syncfs'" in Wanted("pg", 14).text()
+    assert "recovery_init_sync_method" not in Wanted("pg", 13).text()
