@@ -46,6 +46,8 @@ from standfast.guard.timer import BootTimer
 from standfast.guard.watchdog import Watchdog
 
 TICK_S = 0.05
+"""How often the hypervisor's clock is looked at while a lease runs."""
+
 IDLE_TICK_S = 0.25
 PREPARE_NS = 150_000_000
 """A lease that is not extended until so shortly before its end is one that may be struck."""
@@ -138,8 +140,9 @@ class Daemon:
     def turn(self) -> None:
         """Wait for the next thing, at most a tick, and do it."""
         self._timer.set(self._wake_ns())
+        is_timed = self._timer.fileno() >= 0 and not self._clock.name
         is_calm = self._leases.next_due_ms() is None and not self._leases.fired()
-        for descriptor, _ in self._poll.poll(IDLE_TICK_S if is_calm else TICK_S):
+        for descriptor, _ in self._poll.poll(IDLE_TICK_S if is_calm or is_timed else TICK_S):
             if descriptor == self._timer.fileno():
                 self._timer.clear()
             else:
