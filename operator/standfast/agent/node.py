@@ -73,6 +73,8 @@ from standfast.wire.api import (
 from standfast.wire.frames import Facts
 
 ALLOWED = "allowed"
+NO_LEASE = -1
+"""No lease was held when everything was verified stopped: it cannot be given back by that."""
 NOBODY_MS = 3000
 """So long without any holder in sight means that a hand-over found no taker."""
 
@@ -473,13 +475,14 @@ class Node:
         """A lost lease is over for the guard too; one being released may still be called off."""
         lease = self._state.holding
         if lease is not None and lease.releasing:
-            self._mailbox.put(self._tell_stopped)
+            self._mailbox.put(partial(self._tell_stopped, lease.called_off))
         else:
-            self._guarding.stopped(self._state.last_term, self._tell_stopped)
+            told = partial(self._tell_stopped, NO_LEASE)
+            self._guarding.stopped(self._state.last_term, told)
 
-    def _tell_stopped(self) -> None:
+    def _tell_stopped(self, called_off: int) -> None:
         if self._voter is not None:
-            self._voter.take(Stopped())
+            self._voter.take(Stopped(called_off))
 
     def _hand_over(self) -> None:
         """A resource does not get to run here: release the lease to another node, if one would."""

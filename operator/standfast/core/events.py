@@ -66,7 +66,15 @@ class StandRequested:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Everything that may run only under the lease is stopped, and that was verified."""
+    """Everything that may run only under the lease is stopped, and that was verified.
+
+    Attributes:
+        called_off: `Holding.called_off` when it was verified, or -1 when no lease was held: what
+            was stopped for a release that was called off since may run again. None: certainly
+            true at this moment.
+    """
+
+    called_off: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from standfast.core.events import (
     Released,
     ReleaseRequested,
     StopForRelease,
+    Stopped,
     TtlRequested,
     WatchdogProposed,
 )
@@ -256,14 +257,15 @@ def on_release_requested(turn: Turn, event: ReleaseRequested) -> None:
 def on_release_cancelled(turn: Turn) -> None:
     holding = turn.state.holding
     if holding is not None and holding.releasing:
-        turn.hold(replace(holding, releasing=False, successor=None))
+        called_off = holding.called_off + 1
+        turn.hold(replace(holding, releasing=False, successor=None, called_off=called_off))
 
 
-def on_stopped(turn: Turn) -> None:
+def on_stopped(turn: Turn, event: Stopped) -> None:
     """Everything is verified stopped: give up what was held, and only then say so."""
     holding = turn.state.holding
     if holding is not None:
-        if holding.releasing:
+        if holding.releasing and event.called_off in {None, holding.called_off}:
             _release(turn, holding.term, holding.successor)
         return
     term = turn.state.must_stop

@@ -196,7 +196,7 @@ def _take(turn: Turn, event: Event) -> None:
         case StandRequested():
             turn.state = replace(turn.state, stand_at_ms=turn.now_ms)
         case Stopped():
-            holding.on_stopped(turn)
+            holding.on_stopped(turn, event)
         case ClockSuspect():
             holding.on_clock_suspect(turn, event)
         case ProofHeld(suspect, proof):

@@ -131,6 +131,7 @@ class Holding:
             or refused with a higher term.
         releasing: Set while everything is being stopped for a planned release.
         successor: Who should follow.
+        called_off: How often a release of this lease was called off.
         clocks: Per voter, an earlier answer.
     """
 
@@ -149,6 +150,7 @@ class Holding:
     renews: bool = True
     releasing: bool = False
     successor: MemberUid | None = None
+    called_off: int = 0
     clocks: Mapping[MemberUid, VoterClock] = field(default_factory=dict)
 
 

@@ -319,7 +319,8 @@ class Resources(Service):
     def _tell_stopped(self, run: RunId) -> None:
         process = self.machine.process
         if process.alive and process.run == run:
-            process.deliver(Stopped())
+            lease = None if process.state is None else process.state.holding
+            process.deliver(Stopped(-1 if lease is None else lease.called_off))
 
     def _hand_over(self, run: RunId) -> None:
         process = self.machine.process

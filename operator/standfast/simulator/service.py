@@ -253,6 +253,8 @@ class Service:
         machine.all_stopped()
         run, self._asked_by = self._asked_by, None
         if run is not None and machine.process.run == run:
-            machine.process.deliver(Stopped())
+            state = machine.process.state
+            lease = None if state is None else state.holding
+            machine.process.deliver(Stopped(-1 if lease is None else lease.called_off))
         else:
             self.consider()

@@ -14,6 +14,7 @@ from standfast.core.events import (
     FencedReported,
     LocalChanged,
     Loss,
+    ReleaseCancelled,
     ReleaseRequested,
     Send,
     Stopped,
@@ -203,6 +204,18 @@ def test_a_release_asked_for_while_the_holder_stands_again_is_not_forgotten() ->
     one.tell(Stopped())
     assert one.state.holding is None
     assert one.sent(Release)
+
+
+def test_a_stop_that_was_called_off_does_not_release_the_next_time() -> None:
+    """The word of the first stop waited in a mailbox while everything was started again."""
+    one = holder()
+    one.tell(ReleaseRequested(successor=B))
+    one.tell(ReleaseCancelled())
+    one.tell(ReleaseRequested(successor=B))
+    one.tell(Stopped(called_off=0))
+    assert one.state.holds(one.now_ms)
+    one.tell(Stopped(called_off=1))
+    assert one.state.holding is None
 
 
 def test_a_member_does_not_change_its_kind() -> None:
