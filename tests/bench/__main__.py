@@ -77,6 +77,7 @@ def measure(
         if vm.now().power == "off":
             vm.on()
     cluster.wait_active(names[mover])
+    forget_restarts(cluster)
     cluster.wait_settled()
 
 
@@ -99,11 +100,10 @@ def faults(cluster: LabCluster) -> dict[str, tuple[Fault, str]]:
     }
 
 
-def allow_restarts(cluster: LabCluster, count: int) -> None:
-    """Let every application crash be answered in place, however many runs there are."""
-    patch = json.dumps({"spec": {"onFailure": {"restarts": count}}})
-    cluster.kubectl.run("patch", "haresource", "web", "--type=merge", f"--patch={patch}")
-    cluster.wait_settled()
+def forget_restarts(cluster: LabCluster) -> None:
+    """Make the next application crash the first one: an agent that starts remembers none."""
+    vm = cluster.lab.vm(cluster.active)
+    vm.exec(["systemctl", "restart", "standfast-agent"])
 
 
 def cpu_ticks(vm: LabVm, pid: str) -> int:
@@ -137,7 +137,6 @@ def main(runs: int, only: tuple[str, ...], name: str) -> None:
     lab = Lab.up(name, Wanted(vms=2, networks=2))
     try:
         cluster = bring_up(lab, checkout() / "examples/01-web-pair", "web")
-        allow_restarts(cluster, runs + 1)
         rest = at_rest(cluster)
         cases: dict[str, Case] = {}
         for kind, (act, mover) in faults(cluster).items():
