@@ -1,4 +1,4 @@
-"""The inequalities of the lease, checked against the worst clocks rather than against themselves."""
+"""The inequalities of the lease, checked against the worst clocks, not against themselves."""
 
 import itertools
 from dataclasses import replace
