@@ -54,6 +54,7 @@ DEEP = (
     Claim("deep-three-nodes", "lease.pml", ("DATA=3", "TERMS=3")),
     Claim("deep-clocks-late", "lease.pml", ("CLOCKS", "LATE", "TERMS=3")),
     Claim("deep-suspects-three-nodes", "suspects.pml", ("DATA=3",)),
+    Claim("deep-change-terms", "change.pml", ("TERMS=3",)),
 )
 
 HOLD_TWICE = "holds[0]"
