@@ -110,14 +110,17 @@ async def test_power_off_is_proven_by_the_task_and_a_read_afterwards(
     lab: VcenterLab, watcher: Watcher
 ) -> None:
     tasks: list[str] = []
+    before = await watcher.vcenter.clock()
     evidence = await watcher.vcenter.power_off_with_proof(A, 10_000, tasks.append)
     assert lab.hypervisor.orders == [{"vm": "vm-a", "op": "off"}]
     assert evidence.ordered
     assert tasks == [evidence.task]
     assert "vm-a" in evidence.sentence()
     assert "esx-1.lab connected" in evidence.sentence()
-    again = await watcher.vcenter.verify_task(A, evidence.task)
-    assert again.ordered
+    again = await watcher.vcenter.verify_since(A, before)
+    assert (again.ordered, again.task) == (True, evidence.task)
+    with pytest.raises(NotProvenError, match="no power-off of it has succeeded since"):
+        await watcher.vcenter.verify_since(A, await watcher.vcenter.clock())
     await watcher.until(shows(A, Power.OFF))
 
 

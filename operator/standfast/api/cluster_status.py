@@ -22,6 +22,7 @@ from standfast.api.scalars import (
     Sentence,
     Serial,
     Time,
+    TimeMs,
     Truth,
     Word,
 )
@@ -132,7 +133,10 @@ class FenceStatus(Model):
     proven: bool = Field(
         default=False, description="Whether the power-off is proven and the members were told."
     )
-    ordered_at: Time = Field(description="When it was ordered.")
+    ordered_at: TimeMs = Field(
+        description="When it was ordered, by the infrastructure's own clock: a power-off that it "
+        "did since then ended that boot."
+    )
     message: Sentence = Field(default="", description="The evidence, or what is still missing.")
 
 

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from http import HTTPMethod
 from typing import assert_never
@@ -172,12 +171,13 @@ class Executor:
         await field.persist()
 
     async def _ordered_before(self, field: Field, node: str, boot: str) -> Evidence | None:
-        """An earlier run ordered it for this very boot and did not see the end: its task tells."""
+        """It was ordered for this very boot, and the end was not seen: the task tells."""
         fence = field.memory.fences.get(node)
-        if fence is None or fence.boot_id != boot or not fence.task:
+        if fence is None or fence.boot_id != boot:
             return None
         try:
-            return await _hypervisor(field, node).verify_task(field.vms[node], fence.task)
+            hypervisor = _hypervisor(field, node)
+            return await hypervisor.verify_since(field.vms[node], fence.ordered_at)
         except NotProvenError:
             return None
 
@@ -190,12 +190,14 @@ class Executor:
 
     async def _power_off(self, field: Field, node: str, boot: str, term: int) -> Evidence:
         await self._still_wanted(field, node, boot)
-        field.memory.fences[node] = FenceStatus(
-            boot_id=boot,
-            term=term,
-            ordered_at=datetime.now(UTC),
-            message="the power-off is being ordered",
-        )
+        before = field.memory.fences.get(node)
+        if before is None or before.boot_id != boot:
+            field.memory.fences[node] = FenceStatus(
+                boot_id=boot,
+                term=term,
+                ordered_at=await _hypervisor(field, node).clock(),
+                message="the power-off is being ordered",
+            )
         await field.persist()
         self.must_lead()
         logger(cluster=field.key.name, node=node, term=term).info("Fencing")

@@ -188,10 +188,20 @@ class Hypervisor(Protocol):
         """Read the VM's power afresh, without changing it. Raises as above."""
         ...
 
-    async def verify_task(self, uuid: str, task: str) -> Evidence:
-        """Proof by a power-off task that an earlier run ordered: its success, then a fresh read.
+    async def clock(self) -> datetime:
+        """The infrastructure's own time, now. Raises as above."""
+        ...
 
-        Raises as above; NotProvenError also when the task failed or is no longer known.
+    async def verify_since(self, uuid: str, since: datetime) -> Evidence:
+        """Proof by a power-off task that was asked for at `since` or later, whoever asked.
+
+        Its success, then a fresh read: for an order of an earlier run that did not see the end.
+
+        Args:
+            uuid: Instance UUID of the VM.
+            since: By the infrastructure's own clock.
+
+        Raises as above; NotProvenError also when there is no such task.
         """
         ...
 

@@ -86,19 +86,22 @@ class PowerSwitch:
             raise _not_proven(seen, "reading its power")
         return self._evidence(uuid, seen, began_ms, task="")
 
-    def verify_task(self, uuid: str, task: str) -> Evidence:
+    def verify_since(self, uuid: str, since: datetime) -> Evidence:
         """See `ports.hypervisor.Hypervisor`."""
         began_ms = self._clock.now_ms()
-        info = self._reading(
-            f"reading task {task}", lambda connection: vim.Task(task, connection.stub).info
-        )
         seen = self._see(uuid)
-        ours = info.entity is None or moid(info.entity) == moid(seen.vm)
-        if info.state != vim.TaskInfo.State.success or not ours:
-            raise NotProvenError(f"power-off task {task} of VM {uuid} is {info.state}")
         if not seen.proves_off:
-            raise _not_proven(seen, f"task {task} succeeded")
-        return self._evidence(uuid, seen, began_ms, task=task)
+            raise _not_proven(seen, "reading its power")
+        task = self._task_since(seen, since)
+        if not task:
+            raise NotProvenError(
+                f"{seen.sentence()}; no power-off of it has succeeded since {since:%H:%M:%S}"
+            )
+        return self._evidence(uuid, seen, began_ms, task)
+
+    def time(self) -> datetime:
+        """VCenter's own time."""
+        return self._reading("asking the time", _time)
 
     def power_on(self, uuid: str, budget_ms: int) -> None:
         """See `ports.hypervisor.Hypervisor`."""
@@ -190,9 +193,10 @@ class PowerSwitch:
 
     def _own_task(self, seen: Seen, order: "_Order") -> str:
         """The power-off task of an order whose answer was lost, if it succeeded; else ""."""
-        since = order.since
-        if since is None:
-            return ""
+        return self._task_since(seen, order.since) if order.since is not None else ""
+
+    def _task_since(self, seen: Seen, since: datetime) -> str:
+        """A power-off of this VM that was asked for since then and succeeded; else ""."""
 
         def look(connection: Connection) -> str:
             manager = connection.content.taskManager

@@ -7,6 +7,7 @@ loop only reads the newest inventory.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TypeVar
 
 from standfast.adapters.vsphere.access import Access
@@ -90,8 +91,11 @@ class Vcenter:
     async def verify_off(self, uuid: str) -> Evidence:
         return await self._call(lambda: self._switch.verify_off(uuid))
 
-    async def verify_task(self, uuid: str, task: str) -> Evidence:
-        return await self._call(lambda: self._switch.verify_task(uuid, task))
+    async def clock(self) -> datetime:
+        return await self._call(self._switch.time)
+
+    async def verify_since(self, uuid: str, since: datetime) -> Evidence:
+        return await self._call(lambda: self._switch.verify_since(uuid, since))
 
     async def power_on(self, uuid: str, budget_ms: int) -> None:
         await self._call(lambda: self._switch.power_on(uuid, budget_ms))
