@@ -14,12 +14,16 @@ from contextlib import contextmanager
 
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.drivers.unit_findings import concerns, obstacle
+from standfast.adapters.postgresql import health
+from standfast.adapters.postgresql.alarms import Alarms
 from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.adapters.postgresql.following import Following
 from standfast.adapters.postgresql.instance import IN_RECOVERY, Instance
 from standfast.adapters.postgresql.kit import Kit
 from standfast.adapters.postgresql.leading import Leading
+from standfast.adapters.postgresql.mark import Mark
 from standfast.adapters.postgresql.note import Note, Notebook
+from standfast.adapters.postgresql.passes import Passes
 from standfast.adapters.postgresql.plan import Running
 from standfast.adapters.postgresql.role import PasswordFile
 from standfast.adapters.postgresql.server import Postmaster, processes, tell, until_ended
@@ -40,13 +44,15 @@ from standfast.ports.resource import (
 
 LEADING_S = 0.25
 FOLLOWING_S = 0.5
-AGAIN_S_MAX = 10.0
+PATIENCE = 3
+"""So many passes in a row must fail before a person is told."""
 PROMOTED_LOOK_S = 0.002
 KILL_AGAIN_S = 0.02
 STRANGER_S = 1.0
 RESTART_MS = 20_000
 PROBE_S = 0.8
 RECOVERING_MS_MAX = 60_000
+LOST_MS_MAX = 2000
 NOT_IN_RECOVERY = "55000"
 TROUBLE = "ReplicationTrouble"
 REFUSED = "CannotFollow"
@@ -65,19 +71,19 @@ class PostgresqlDriver:
         self._kit = Kit(config.name, instance, notes, passwords, host.clock, host.sink)
         self._leading = Leading(self._kit)
         self._following = Following(self._kit, self._tell)
-        self._mark = config.run / f"{config.name}.promoted"
+        self._mark = Mark(config.run / f"{config.name}.promoted")
+        self._passes = Passes(self._look)
+        self._alarms = Alarms(host.sink, config.name)
+        self._trouble = Alarms(host.sink, config.name)
         self._place: Place | None = None
         self._leader: Leader | None = None
         self._required: frozenset[str] = frozenset()
         self._replication = Replication(Part.UNKNOWN, "not looked at yet")
         self._invitation = b""
         self._attempt = 0
-        self._calls = 0  # starts, stops and kills under way: no pass begins
         self._wants_active = False
         self._active: Postmaster | None = None
-        self._pass: asyncio.Task[None] | None = None
-        self._failures = 0
-        self._recovering_ms: int | None = None
+        self._lost_ms: int | None = None
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._news: Callable[[], None] = _nothing
@@ -139,28 +145,26 @@ class PostgresqlDriver:
         session = self._instance.session(server)
         try:
             said = await session.first(IN_RECOVERY)
-        except LostError:  # as all connections are when any process of the server crashes
-            try:
-                said = await session.first(IN_RECOVERY)
-            except TransientError as error:
-                return self._judge_silence(error.problem)
-        except TransientError as error:
-            return self._judge_silence(error.problem)
-        self._recovering_ms = None
+        except LostError as error:
+            return self._judge_loss(error.problem)
+        except TransientError as error:  # it is there, and mute
+            return Health(Verdict.DOWN, error.problem)
+        self._lost_ms = None
         if said == "t":
             return Health(Verdict.DOWN, "the server is a standby")
         return Health(Verdict.UP, self._said)
 
-    def _judge_silence(self, problem: str) -> Health:
-        """A server that recovers from a crash says so, and gets time; one that is mute is down."""
+    def _judge_loss(self, problem: str) -> Health:
+        """All connections break when one process of the server crashes, and it recovers by itself.
+
+        It says so while it does, and gets time; otherwise a connection must soon be had again.
+        """
         now_ms = self._host.clock.now_ms()
-        if not any(word in problem for word in _RECOVERING):
-            return Health(Verdict.DOWN, problem)
-        if self._recovering_ms is None:
-            self._recovering_ms = now_ms
-        if now_ms - self._recovering_ms >= RECOVERING_MS_MAX:
-            return Health(Verdict.DOWN, problem)
-        return Health(Verdict.UNKNOWN, problem)
+        self._lost_ms = now_ms if self._lost_ms is None else self._lost_ms
+        is_recovering = any(word in problem for word in _RECOVERING)
+        limit_ms = RECOVERING_MS_MAX if is_recovering else LOST_MS_MAX
+        verdict = Verdict.UNKNOWN if now_ms - self._lost_ms < limit_ms else Verdict.DOWN
+        return Health(verdict, problem)
 
     async def ready(self) -> list[str]:
         try:
@@ -169,14 +173,21 @@ class PostgresqlDriver:
         except StandfastError as error:
             return [f"{error.problem} ({error.remedy})" if error.remedy else error.problem]
         blocked = [found, obstacle(self._config.unit, self.name, facts)]
-        return [f"{error.problem} ({error.remedy})" for error in blocked if error is not None]
+        said = [f"{error.problem} ({error.remedy})" for error in blocked if error is not None]
+        full = [room for room in health.rooms(self._config.data) if room.is_out]
+        return said + [f"the disk of {room.path} is full" for room in full]
 
     async def concerns(self) -> list[Alert]:
         try:
             facts = await self._host.units.facts(self._config.unit)
         except TransientError:
             return []  # `ready` says so
-        return concerns(self._config.unit, self.name, facts)
+        found = concerns(self._config.unit, self.name, facts)
+        start_conf = self._instance.places.settings / "start.conf"
+        if health.starts_at_boot(start_conf):  # what makes the unit enabled, and how to end it
+            found = [alert for alert in found if alert.reason != "UnitEnabled"]
+            found.append(health.boot_alert(self._config.unit, start_conf))
+        return found + health.disk_alerts(health.rooms(self._config.data))
 
     def _distrust(self) -> UserError | None:
         if self._place is None:
@@ -193,7 +204,7 @@ class PostgresqlDriver:
         with self._call():
             attempt = self._attempt
             self._wants_active = True
-            await self._end_pass()
+            await self._passes.end()
             self._replication = Replication(Part.UNKNOWN, "becoming active")
             found = self._distrust()
             if found is not None:
@@ -254,8 +265,7 @@ class PostgresqlDriver:
         if server is None:
             raise TransientError(f"{self.name}: the standby ended before it was promoted")
         session = self._instance.session(server)
-        self._mark.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._mark.write_text(server.mark, encoding="ascii")
+        self._mark.set(server)
         try:
             await session.do("SELECT pg_promote(false)")
         except StatementError as error:
@@ -277,22 +287,22 @@ class PostgresqlDriver:
     async def stop(self, budget_ms: int) -> None:
         with self._call():
             was_active = self._leave()
-            await self._end_pass()
+            await self._passes.end()
             if not was_active and await self._is_harmless():
                 return
             await self._instance.halt(budget_ms)
-            self._mark.unlink(missing_ok=True)
+            self._mark.clear()
 
     async def kill(self) -> None:
         with self._call():
             was_active = self._leave()
-            await self._end_pass()
+            await self._passes.end()
             while was_active or not await self._is_harmless():
                 if await self._killed():
                     break
                 await asyncio.sleep(KILL_AGAIN_S)
             if self._instance.postmaster() is None:
-                self._mark.unlink(missing_ok=True)
+                self._mark.clear()
 
     def _leave(self) -> bool:
         """From here on the active role is over; whether it was ours."""
@@ -301,6 +311,7 @@ class PostgresqlDriver:
         self._wants_active = False
         self._active = None
         self._invitation = b""
+        self._alarms.say(())
         self._replication = Replication(Part.UNKNOWN, "not active any more")
         self._moved.set()
         return was_active
@@ -341,11 +352,7 @@ class PostgresqlDriver:
 
     def _is_marked(self) -> bool:
         """Whether the server that runs was told to promote by this run or an earlier one."""
-        server = self._instance.postmaster()
-        try:
-            return server is not None and self._mark.read_text(encoding="ascii") == server.mark
-        except FileNotFoundError:
-            return False
+        return self._mark.is_on(self._instance.postmaster())
 
     def extend(self, lease_until_ms: int) -> None:
         """Nothing in the kernel ends with the lease; the guard holds the deadline of the unit."""
@@ -375,7 +382,7 @@ class PostgresqlDriver:
     async def _is_stranger(self) -> bool:
         """Whether a server accepts writes that was not told to."""
         attempt = self._attempt
-        if self._wants_active or self._calls or self._instance.postmaster() is None:
+        if self._wants_active or self._passes.is_held or self._instance.postmaster() is None:
             return False
         running = await self._instance.running()
         return running is Running.PRIMARY and attempt == self._attempt
@@ -389,38 +396,21 @@ class PostgresqlDriver:
         self._news = news
         while True:
             self._wake.clear()
-            if not self._calls and self._place is not None:
-                await self._tend_once(self._place)
+            before = (self._replication, self._invitation)
+            error = await self._passes.one()
+            self._say_trouble(error)
+            if (self._replication, self._invitation) != before:
+                self._tell()
+            usual_s = LEADING_S if self._active is not None else FOLLOWING_S
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause_s):
+                async with asyncio.timeout(self._passes.pause_s(usual_s)):
                     await self._wake.wait()
 
-    @property
-    def _pause_s(self) -> float:
-        usual_s = LEADING_S if self._active is not None else FOLLOWING_S
-        return min(usual_s * 2.0 ** min(self._failures, 8), AGAIN_S_MAX)
-
-    async def _tend_once(self, place: Place) -> None:
-        before = (self._replication, self._invitation)
-        self._pass = asyncio.create_task(self._look(place), name=f"tend {self.name}")
-        try:
-            await asyncio.wait({self._pass})
-        finally:
-            self._pass.cancel()
-        if self._pass.cancelled():
+    async def _look(self) -> None:
+        """One pass."""
+        place = self._place
+        if place is None:
             return
-        error = self._pass.exception()
-        if error is None:
-            self._failures = 0
-            self._host.sink.clear_alert(self.name, TROUBLE)
-        elif isinstance(error, StandfastError):
-            self._say_trouble(error)
-        else:
-            raise error
-        if (self._replication, self._invitation) != before:
-            self._tell()
-
-    async def _look(self, place: Place) -> None:
         if self._active is not None:
             try:
                 state = await self._leading.look(place)
@@ -428,50 +418,41 @@ class PostgresqlDriver:
                 self._replication = Replication(Part.UNKNOWN, error.problem)
                 raise
             self._replication, self._invitation = state.replication, state.invitation
+            self._alarms.say(state.alerts)
         elif not self._wants_active:
             try:
                 await self._following.look(place, self._leader)
             finally:
                 self._replication = self._following.replication
-            self._tell_refusal()
+            refusal = self._following.refusal
+            said = [Alert(REFUSED, refusal.message, refusal.remedy)] if refusal else []
+            self._alarms.say(said)
 
     def _tell(self) -> None:
         if not self._wants_active:
             self._replication = self._following.replication
         self._news()
 
-    def _tell_refusal(self) -> None:
-        refusal = self._following.refusal
-        if refusal is None:
-            self._host.sink.clear_alert(self.name, REFUSED)
-        else:
-            alert = Alert(REFUSED, refusal.message, refusal.remedy)
-            self._host.sink.raise_alert(self.name, alert)
-
-    def _say_trouble(self, error: StandfastError) -> None:
-        self._failures += 1
-        if self._wants_active or self._failures < 3:
+    def _say_trouble(self, error: StandfastError | None) -> None:
+        """What keeps failing while nothing is active here; a call of the group says its own."""
+        if self._wants_active or (error is not None and self._passes.failures < PATIENCE):
             return
-        self._host.sink.raise_alert(self.name, Alert(TROUBLE, error.problem, error.remedy))
-
-    async def _end_pass(self) -> None:
-        if self._pass is not None and not self._pass.done():
-            self._pass.cancel()
-            await asyncio.wait({self._pass})
+        alert = [] if error is None else [Alert(TROUBLE, error.problem, error.remedy)]
+        self._trouble.say(alert)
 
     @contextmanager
     def _call(self) -> Iterator[None]:
         """No pass begins meanwhile."""
-        self._calls += 1
+        self._passes.hold()
         self._attempt += 1
         try:
             yield
         finally:
-            self._calls -= 1
+            self._passes.go_on()
             self._wake.set()
 
     async def close(self) -> None:
-        await self._end_pass()
+        await self._passes.end()
         await self._leading.close()
         await self._instance.close()
 

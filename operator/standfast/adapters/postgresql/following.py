@@ -4,6 +4,7 @@ A pass is cancelled when the node becomes active or everything is stopped; each 
 off anywhere and is found again by the next pass.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,7 @@ from standfast.adapters.postgresql.plan import (
     Why,
     next_step,
 )
+from standfast.adapters.postgresql.server import replayed_timeline
 from standfast.adapters.postgresql.settings import (
     SLOT_PREFIX,
     Wanted,
@@ -158,7 +160,7 @@ class Following:
         )
         if control is None:
             return copy, seen
-        timeline = control.timeline if seen is None else max(control.timeline, seen.timeline)
+        timeline = max(control.timeline, await self._timeline(seen))
         position = control.reach if seen is None else max(seen.received, seen.replayed)
         copy = replace(copy, history=instance.history(timeline), position=position)
         if target is not None and control.system != target.invitation.system:
@@ -171,6 +173,14 @@ class Following:
                 stalled_ms=self._stalled_ms(position),
             )
         return copy, seen
+
+    async def _timeline(self, seen: Look | None) -> int:
+        """The timeline that a running standby is on; 0 when its files are all that is known."""
+        if seen is None:
+            return 0
+        if seen.timeline:
+            return seen.timeline
+        return await asyncio.to_thread(replayed_timeline, self._instance.places.data)
 
     def _is_configured(self, target: Target | None, seen: Look) -> bool:
         if target is None or not self._is_reloaded:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from standfast.adapters.postgresql import health
 from standfast.adapters.postgresql.certificate import self_signed
 from standfast.adapters.postgresql.checkpointer import has_read_settings
 from standfast.adapters.postgresql.invitation import Invitation
@@ -20,6 +21,7 @@ from standfast.adapters.postgresql.role import ensure_role
 from standfast.adapters.postgresql.session import Session
 from standfast.adapters.postgresql.settings import Wanted, hba_block, slot_name, written
 from standfast.errors import TransientError
+from standfast.ports.events import Alert
 from standfast.ports.replication import Follower, Part, Place, Replication
 
 UPKEEP_MS = 5000
@@ -46,6 +48,10 @@ SELECT json_build_object(
   'oldest', (SELECT coalesce(min(name), '') FROM pg_ls_waldir()
              WHERE name ~ '^[0-9A-F]{24}$'),
   'segmentBytes', (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'),
+  'archiveFailed', (SELECT coalesce(last_failed_wal, '') FROM pg_stat_archiver
+                    WHERE last_failed_time > coalesce(last_archived_time, '-infinity')),
+  'clients', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+  'connections', (SELECT setting::int FROM pg_settings WHERE name = 'max_connections'),
   'sizeBytes', (SELECT sum(pg_database_size(oid))::bigint FROM pg_database),
   'slots', (SELECT coalesce(json_agg(json_build_object(
       'name', slot_name, 'status', coalesce(wal_status, ''), 'active', active)), '[]')
@@ -93,6 +99,9 @@ class Upkeep(msgspec.Struct, frozen=True, rename="camel"):
     system: str
     oldest: str
     segment_bytes: int
+    archive_failed: str | None
+    clients: int
+    connections: int
     size_bytes: int
     slots: tuple[Slot, ...]
 
@@ -132,6 +141,7 @@ class State:
 
     replication: Replication
     invitation: bytes = b""
+    alerts: tuple[Alert, ...] = ()
 
 
 class Leading:
@@ -147,6 +157,8 @@ class Leading:
         self._upkept_ms = 0
         self._invitation = b""
         self._checkpoint: asyncio.Task[None] | None = None
+        self._mismatched_ms: int | None = None
+        self._alerts: tuple[Alert, ...] = ()
         self.required: frozenset[str] = frozenset()
 
     async def prepare(self, running: Running) -> bool:
@@ -201,7 +213,7 @@ class Leading:
         if not self._upkept_ms or now_ms - self._upkept_ms >= UPKEEP_MS:
             await self._keep_up(session, place, seen)
             self._upkept_ms = now_ms
-        return State(self._replication(seen), self._invitation)
+        return State(self._replication(seen), self._invitation, self._alerts)
 
     def _replication(self, seen: Look) -> Replication:
         followers = tuple(
@@ -231,6 +243,7 @@ class Leading:
             await self._write()
             await self._reload()
         elif seen.names != self.names.text:
+            self._mismatched_ms = self._mismatched_ms or self._clock.now_ms()
             if self._clock.now_ms() - self._reloaded_ms >= RELOAD_AGAIN_MS:
                 await self._write()
                 await self._reload()
@@ -271,6 +284,7 @@ class Leading:
 
     async def _keep_up(self, session: Session, place: Place, seen: Look) -> None:
         upkeep = await session.one(_UPKEEP, Upkeep)
+        self._alerts = self._judge(upkeep, seen)
         hosts = [host for other in place.others for host in other.hosts]
         changed = await self._write()
         changed |= await self._instance.write_hba(hba_block(hosts))
@@ -299,6 +313,22 @@ class Leading:
                 oldest=upkeep.oldest_position,
                 size_bytes=upkeep.size_bytes,
             ).encode()
+
+    def _judge(self, upkeep: Upkeep, seen: Look) -> tuple[Alert, ...]:
+        """What a person should know."""
+        found = health.disk_alerts(health.rooms(self._instance.places.data))
+        if upkeep.archive_failed:
+            found.append(health.archive_alert(upkeep.archive_failed))
+        clients = health.clients_alert(upkeep.clients, upkeep.connections)
+        if clients is not None:
+            found.append(clients)
+        if seen.names == self.names.text:
+            self._mismatched_ms = None
+        since_ms = self._mismatched_ms
+        if since_ms is not None and self._clock.now_ms() - since_ms >= UPKEEP_MS:
+            setting = "synchronous_standby_names"
+            found.append(health.overridden_alert(setting, self.names.text, seen.names))
+        return tuple(found)
 
     async def _make_certificate(self, name: str) -> None:
         own, account = self._instance.places.own, self._instance.account

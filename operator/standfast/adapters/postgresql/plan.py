@@ -14,6 +14,9 @@ from standfast.adapters.postgresql.wal import History, Kin, kin, show_lsn
 
 STALLED_MS = 10_000
 """A standby that gets nothing for so long, and whose log the active has dropped, is built anew."""
+APART_MS = 3000
+"""So long must nothing have come to a running standby before it is believed to have gone another
+way: one that is cut off for a moment, or whose active is just stopping, is left alone."""
 
 
 class Running(Enum):
@@ -191,6 +194,9 @@ def _related(
     if copy.behind == theirs:
         why = f"{active} no longer has the log that this copy needs"
         return _with_files(copy, BaseBackup(why))
+    seems_apart = copy.running is Running.STANDBY and relation in {Kin.DIVERGED, Kin.TWIN}
+    if seems_apart and (copy.is_streaming or copy.stalled_ms < APART_MS):
+        return Stay(f"waiting for a connection to {active}")
     if relation is Kin.TWIN:
         return _with_files(copy, BaseBackup(f"two histories call themselves {mine.timeline}"))
     if copy.running is Running.STANDBY:

@@ -10,6 +10,7 @@ Source: PostgreSQL 15, src/include/utils/pidfile.h.
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 LOOK_S = 0.005
 PROGRAM = "postgres"
 _READY = "ready"
+_REPLAYING = re.compile(r"startup recovering ([0-9A-F]{8})[0-9A-F]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,22 @@ def _works_in(pid: int, data: Path) -> bool:
     except OSError:
         return False
     return where.removesuffix(" (deleted)") == str(data)
+
+
+def replayed_timeline(data: Path) -> int:
+    """The timeline of the log that a standby replays, by the title of its process; 0: not known.
+
+    No view of a standby shows it while nothing streams.
+    """
+    for pid in processes(data):
+        try:
+            title = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        found = _REPLAYING.search(title)
+        if found is not None:
+            return int(found.group(1), 16)
+    return 0
 
 
 def tell(pid: int, number: signal.Signals) -> None:

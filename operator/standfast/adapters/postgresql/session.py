@@ -131,7 +131,9 @@ class Session:
         self._number += 1
         mark = f"{_MARK} {self._number}"
         found = await self._say(f"{statement};\n\\echo {mark} :ERROR :SQLSTATE\n", mark)
-        failed, sqlstate = found.pop().removeprefix(mark).split()
+        failed, _, sqlstate = found.pop().removeprefix(mark).strip().partition(" ")
+        if failed == "true" and not sqlstate:  # not the server refused: the connection broke
+            raise await self._lost()
         if failed == "true":
             message = await self._say(f"\\echo :LAST_ERROR_MESSAGE\n\\echo {mark}\n", mark)
             said = " ".join(message[:-1])

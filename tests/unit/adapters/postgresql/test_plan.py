@@ -8,6 +8,7 @@ import pytest
 from standfast.adapters.postgresql.control import ClusterState, Control
 from standfast.adapters.postgresql.invitation import Invitation
 from standfast.adapters.postgresql.plan import (
+    APART_MS,
     STALLED_MS,
     BaseBackup,
     Building,
@@ -91,12 +92,17 @@ def test_a_standby_at_rest_is_started(invitation: Invitation) -> None:
 
 
 def test_a_standby_beyond_the_parting_is_stopped_and_rewound() -> None:
-    beyond = replace(STANDBY, position=501)
+    beyond = replace(STANDBY, position=501, is_streaming=False, stalled_ms=APART_MS)
     assert step(beyond, NEXT) == StopServer(
         "this copy reaches 0/1F5, beyond where vm-a went its own way", Why.BEYOND
     )
     assert isinstance(step(replace(COPY, beyond=NEXT.history), NEXT), Rewind)
     assert isinstance(step(replace(COPY, beyond=NEXT.history), ACTIVE), StartStandby)
+
+
+def test_a_standby_that_is_cut_off_for_a_moment_is_left_alone() -> None:
+    for change in ({"is_streaming": True}, {"is_streaming": False, "stalled_ms": APART_MS - 1}):
+        assert isinstance(step(replace(STANDBY, position=501, **change), NEXT), Stay)
 
 
 def test_a_running_standby_is_configured_then_left_alone() -> None:
