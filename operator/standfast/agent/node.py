@@ -75,6 +75,8 @@ from standfast.wire.frames import Facts
 ALLOWED = "allowed"
 NO_LEASE = -1
 """No lease was held when everything was verified stopped: it cannot be given back by that."""
+PREPARE_S = 10.0
+"""How long a planned switchover may be prepared while the service goes on."""
 NOBODY_MS = 3000
 """So long without any holder in sight means that a hand-over found no taker."""
 
@@ -122,6 +124,7 @@ class Node:
         self._held_at_ms: int | None = None
         self._clocks_at_ms = 0
         self._release_id = ""
+        self._is_preparing = False
         self._others = (False, True)
         self._sinces: dict[str, tuple[int, datetime]] = {}
         self._take_up_declaration()
@@ -351,13 +354,33 @@ class Node:
         successor = None if request.successor is None else MemberUid(request.successor)
         if successor is not None and successor in self._record.config.data_nodes():
             self._refuse_unready(voter, successor)
+        fields = values(peer=successor or "", reason=request.reason)
+        if self._drivers.replicas and voter.state.serves(self._clock.now_ms()):
+            self._release_id, self._is_preparing = request.request_id, True
+            self._chronicle.note("ReleaseRequested", "A planned switchover is prepared", fields)
+            self._mailbox.start(self._prepare(request.request_id, successor), "prepare release")
+            return Accepted(accepted=True)
         declined = voter.declined(ReleaseRequested(successor))
         if declined is not None:
             raise RefusedError(declined.problem, remedy=declined.remedy)
         self._release_id = request.request_id
-        fields = values(peer=successor or "", reason=request.reason)
         self._chronicle.note("ReleaseRequested", "A planned switchover begins", fields)
         return Accepted(accepted=True)
+
+    async def _prepare(self, request_id: str, successor: MemberUid | None) -> None:
+        """What would make the stop slow is done while everything still runs."""
+        await self._drivers.prepare(PREPARE_S)
+        self._mailbox.put(partial(self._release, request_id, successor))
+
+    def _release(self, request_id: str, successor: MemberUid | None) -> None:
+        """Prepared; the same request asked again is answered by what comes of this."""
+        if self._voter is None or request_id != self._release_id:
+            return
+        self._is_preparing = False
+        declined = self._voter.declined(ReleaseRequested(successor))
+        if declined is not None:
+            self._release_id = ""
+            self._chronicle.note("Declined", "Not handed over", values(error=declined.problem))
 
     def _refuse_unready(self, voter: Voter, successor: MemberUid) -> None:
         """Do not stop a service for a node that would not take it over."""
@@ -375,9 +398,12 @@ class Node:
     def cancel_release(self, request_id: str) -> Accepted:
         voter = self._voter_of("cancel")
         lease = voter.state.holding
-        if lease is None or not lease.releasing or request_id != self._release_id:
+        is_under_way = lease is not None and (lease.releasing or self._is_preparing)
+        if lease is None or not is_under_way or request_id != self._release_id:
             return Accepted(accepted=False)
-        self._release_id = ""
+        self._release_id, self._is_preparing = "", False
+        if not lease.releasing:
+            return Accepted(accepted=True)
         voter.take(ReleaseCancelled())
         if self._group.want is Want.RELEASE:
             self._take(ev.Resumed())

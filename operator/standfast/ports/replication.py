@@ -142,6 +142,13 @@ class Replica(Protocol):
         """
         ...
 
+    async def prepare(self) -> None:
+        """A planned stop is about to come: do beforehand what would make it slow.
+
+        Service goes on meanwhile. Best effort; never raises, and the caller limits its time.
+        """
+        ...
+
     def invitation(self) -> bytes:
         """What other nodes need to follow this one; b"" unless it is active.
 

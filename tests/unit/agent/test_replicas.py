@@ -89,6 +89,9 @@ class FakeCopy:
     def require(self, members: frozenset[str]) -> None:
         self.required = members
 
+    async def prepare(self) -> None:
+        pass
+
     def invitation(self) -> bytes:
         return self.invites
 

@@ -108,6 +108,10 @@ class PostgresqlDriver:
         self._leading.required = members
         self._wake.set()
 
+    async def prepare(self) -> None:
+        if self._active is not None:
+            await self._leading.checkpoint()
+
     def invitation(self) -> bytes:
         return self._invitation if self._active is not None else b""
 

@@ -351,10 +351,14 @@ class Leading:
 
     def _begin_checkpoint(self) -> None:
         if self._checkpoint is None or self._checkpoint.done():
-            self._checkpoint = asyncio.create_task(self._do_checkpoint())
+            self._checkpoint = asyncio.create_task(self.checkpoint())
 
-    async def _do_checkpoint(self) -> None:
-        """pg_rewind can read from a server only behind the first checkpoint of its timeline."""
+    async def checkpoint(self) -> None:
+        """Write everything to the data files; never raises.
+
+        pg_rewind can read from a server only behind the first checkpoint of its timeline; and a
+        stop is quick when little has changed since the last one.
+        """
         server = self._instance.postmaster()
         if server is None:
             return
