@@ -249,9 +249,7 @@ def _tell_proofs(turn: Turn, holder: MemberUid) -> None:
                 told = Release(suspect.member, suspect.boot, suspect.term, stopped=True)
                 turn.send(holder, told)
             case Proof.POWERED_OFF:
-                for fenced in turn.durable.fenced:
-                    if (fenced.member, fenced.boot) == (suspect.member, suspect.boot):
-                        turn.send(holder, fenced)
+                turn.send(holder, Fenced(suspect.member, suspect.boot, f"told by {turn.me}"))
             case _:
                 pass
 
