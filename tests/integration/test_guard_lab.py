@@ -19,7 +19,7 @@ from standfast.guard.unit import NAME, PATH, unit_text
 from standfast.lab.lab import Lab, LabVm
 from tests.integration.lab_bed import bare_lab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.load, pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 PYTHON = "/opt/standfast/bin/python"
 STAND_IN = Path(__file__).with_name("guard_stand_in.py")

@@ -7,6 +7,7 @@ import pytest
 from tests.integration.qemu_parts import Machine, missing
 
 pytestmark = [
+    pytest.mark.load,
     pytest.mark.root,
     pytest.mark.timeout(600),
     pytest.mark.skipif(bool(missing()), reason=f"no full VM here: {missing()}"),
