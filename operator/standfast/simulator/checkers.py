@@ -266,6 +266,8 @@ class Checkers:
         )
 
     def _undisturbed(self, machine: Machine, uid: MemberUid, since_us: int) -> bool:
+        if uid in self.world.stores:
+            return machine.disturbed_us <= since_us and self._linked(machine.name, uid, since_us)
         places = self.world.places.get(uid, [])
         if len(places) != 1 or machine.disturbed_us > since_us:
             return False
@@ -277,8 +279,11 @@ class Checkers:
             return False
         if process.state is None or process.state.durable.halted:
             return False
+        return self._linked(machine.name, other.name, since_us)
+
+    def _linked(self, one: str, other: str, since_us: int) -> bool:
         network = self.world.network
-        for link in ((machine.name, other.name), (other.name, machine.name)):
+        for link in ((one, other), (other, one)):
             if network.is_cut(link) or network.disturbed_us.get(link, 0) > since_us:
                 return False
         return True

@@ -97,6 +97,9 @@ def plan_for(seed: str) -> Plan:
     sharp = chance.random() < 0.35
     generation_id = chance.random() < 0.5
     machines = _machines(chance, nodes, witnesses, timing, generation_id=generation_id)
+    stores: tuple[str, ...] = ()
+    if witnesses and chance.random() < 0.2:
+        machines, stores = machines[:-1], ("store",)
     spares = (
         MachinePlan("witness-spare", MemberKind.WITNESS, _rate(chance, timing)),
         MachinePlan("node-spare", MemberKind.DATA, _rate(chance, timing)),
@@ -123,6 +126,7 @@ def plan_for(seed: str) -> Plan:
         timing=timing,
         machines=machines,
         spares=spares,
+        stores=stores,
         data=data,
         network=_network(chance, timing),
         habits=habits,
@@ -223,11 +227,12 @@ def _faults(chance: Random, plan: Plan, known: dict[FaultKind, int], count: int)
 def _fault(chance: Random, plan: Plan, at_ms: int, kind: FaultKind) -> Fault:
     ttl_ms = plan.timing.ttl_ms
     names = [machine.name for machine in plan.machines]
+    links = [*names, *plan.stores, "operator-1"]
     nodes = plan.data_nodes()
     by_part = chance.random() < 0.4
     who = chance.choice(PARTS if by_part else names)
     node = chance.choice((HOLDER, STANDBY) if by_part else nodes)
-    other = chance.choice([name for name in [*names, "operator-1"] if name != who])
+    other = chance.choice([name for name in links if name != who])
     shortly_ms = chance.randrange(20, 600)
     about_ms = chance.randrange(ttl_ms // 4, 3 * ttl_ms)
     match kind:

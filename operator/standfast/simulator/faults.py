@@ -203,7 +203,11 @@ class Faults:
     # --- network -------------------------------------------------------------------------------
 
     def _links_of(self, fault: Fault) -> list[Link]:
-        everywhere = [*self.world.machines, *(op.name for op in self.world.operators)]
+        everywhere = [
+            *self.world.machines,
+            *self.world.stores,
+            *(op.name for op in self.world.operators),
+        ]
         if fault.kind is FaultKind.ISOLATE:
             others = [name for name in everywhere if name != fault.who]
             return [link for o in others for link in ((fault.who, o), (o, fault.who))]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from standfast.core.events import Event
 from standfast.core.ids import BootId, MemberUid
 from standfast.core.record import MemberKind
 from standfast.core.state import Durable
@@ -21,7 +20,7 @@ from standfast.simulator.timeline import Due
 
 if TYPE_CHECKING:
     from standfast.simulator.database import Database, Promotion
-    from standfast.simulator.process import Process
+    from standfast.simulator.process import Arrival, Process
     from standfast.simulator.service import Service
     from standfast.simulator.world import World
 
@@ -108,7 +107,7 @@ class Machine:
         self.kernel_cut_us: int | None = None
         self.excused_until_us = -1
         self.disturbed_us = 0
-        self.waiting: list[Event] = []
+        self.waiting: list[Arrival] = []
         self.watchdog_ms = plan.watchdog_ms
         self.snapshots: list[Snapshot] = []
         self._look: Due | None = None
@@ -236,7 +235,7 @@ class Machine:
             self._arm_guard(self.guard_until_ms)
         self.process.rearm()
 
-    def receive(self, event: Event) -> None:
+    def receive(self, event: "Arrival") -> None:
         """A message arrives at the network card."""
         if self.power is Power.ON:
             self.process.deliver(event)

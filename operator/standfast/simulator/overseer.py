@@ -178,7 +178,7 @@ class Operator:
         for machine in world.machines.values():
             self._enrol(machine, state)
         wanted = {world.machines[name].process.uid: name for name in world.wanted}
-        present = {member.uid for member in config.members}
+        present = {member.uid for member in config.members if member.name not in world.stores}
         for uid, name in wanted.items():
             machine = world.machines[name]
             if uid not in present and machine.journal is not None and self.reaches(machine):
@@ -188,7 +188,7 @@ class Operator:
                 self._change(holder, state, members, config.timing)
                 return
         for uid in present - set(wanted) - {state.me}:
-            if not self._enough_without(present - {uid}):
+            if not self._enough_without({m.uid for m in config.members} - {uid}):
                 continue
             members = tuple(member for member in config.members if member.uid != uid)
             self._change(holder, state, members, config.timing)
@@ -202,6 +202,7 @@ class Operator:
         """Whether those that would be left have a majority that answers."""
         answers = 0
         for uid in left:
+            answers += uid in self.world.stores
             states = [self._answer(place) for place in self.world.places.get(uid, ())]
             answers += any(s is not None and not s.durable.halted for s in states)
         return answers > len(left) // 2

@@ -158,6 +158,7 @@ class Plan:
         seed: Chance of everything that is not written down here.
         machines: In order of preference; data nodes and witnesses.
         spares: Machines that configuration changes may add.
+        stores: Voters without a process.
         busy_ms: For how long faults may happen.
         loss_max: Declared bound of loss in asynchronous replication, in writes.
         beyond_bound: Clocks may break the declared bound: S1 is not promised then.
@@ -168,6 +169,7 @@ class Plan:
     machines: tuple[MachinePlan, ...]
     data: DataMode = DataMode.NONE
     spares: tuple[MachinePlan, ...] = ()
+    stores: tuple[str, ...] = ()
     network: NetworkPlan = NetworkPlan()
     habits: Habits = Habits()
     faults: tuple[Fault, ...] = ()

@@ -39,11 +39,15 @@ from standfast.core.invariants import broken
 from standfast.core.proof import watchdog_wait_ms
 from standfast.core.record import Proof, Record, Suspect, WatchdogArmed
 from standfast.core.state import Durable, Local, State
+from standfast.simulator.store import SlotRead, SlotWritten, StoreLink
 from standfast.simulator.timeline import Due
 
 if TYPE_CHECKING:
     from standfast.simulator.machine import Machine
 
+
+Arrival = Event | SlotRead | SlotWritten
+"""What comes into the mailbox: events of the core, and what stores answer."""
 
 DISK_AGAIN_MS = 500
 """When a disk that refused is tried again."""
@@ -66,6 +70,7 @@ class Process:
         "cut_after",
         "cut_for_ms",
         "eligible",
+        "links",
         "machine",
         "run",
         "runs",
@@ -89,10 +94,11 @@ class Process:
         self.cut_after: int | None = None
         self.cut_for_ms = 0
         self.watchdog_off = False
+        self.links: dict[MemberUid, StoreLink] = {}
         self._busy = False
         self._before: State | None = None
         self._won_over: Record | None = None
-        self._inbox: deque[Event] = deque()
+        self._inbox: deque[Arrival] = deque()
         self._left: deque[Effect] = deque()
         self._tick: Due | None = None
         self._tick_at_us = -1
@@ -139,6 +145,9 @@ class Process:
         self.state, effects = quorum.start(
             machine.journal, machine.boot, self.run, now_ms, adopted, machine=machine.identity
         )
+        self.links.clear()
+        for store in world.stores.values():
+            self.links[store.uid] = StoreLink(self, store)
         self._left.extend(effects)
         if machine.database is not None:
             machine.database.up = not self.state.durable.halted
@@ -164,6 +173,7 @@ class Process:
         self.state = None
         self.cut_after = None
         self._inbox.clear()
+        self.links.clear()
         self._left.clear()
         self.call_off()
 
@@ -193,7 +203,7 @@ class Process:
 
     # --- events --------------------------------------------------------------------------------
 
-    def deliver(self, event: Event) -> None:
+    def deliver(self, event: Arrival) -> None:
         """Put an event into the mailbox; it is taken at once unless the process stands still."""
         if not self.alive:
             return
@@ -219,7 +229,7 @@ class Process:
         if self.alive and not self.stalled:
             self._set_timer()
 
-    def _step(self, event: Event) -> None:
+    def _step(self, event: Arrival) -> None:
         machine = self.machine
         before = self.state
         assert before is not None
@@ -228,6 +238,9 @@ class Process:
             database.grow(event.in_sync)
         world = machine.world
         self._before = before
+        if isinstance(event, SlotRead | SlotWritten):
+            self._from_store(event)
+            return
         state, effects = quorum.step(before, event, machine.now_ms())
         self.state = state
         world.coverage.events[type(event)] += 1
@@ -243,6 +256,15 @@ class Process:
             machine.service.go_on()
         if self.alive and self.state.durable.record is not before.durable.record:
             self._follow()
+
+    def _from_store(self, event: SlotRead | SlotWritten) -> None:
+        """What a store answered, if it was asked by this run."""
+        if self.links.get(event.link.store.uid) is not event.link:
+            return
+        if isinstance(event, SlotRead):
+            event.link.on_read(event)
+        else:
+            event.link.on_written(event)
 
     def _follow(self) -> None:
         """Tell the database whom to follow, and the member what that means, in one breath."""
@@ -376,6 +398,10 @@ class Process:
     def _send(self, effect: Send) -> None:
         envelope = effect.envelope
         world = self.machine.world
+        link = self.links.get(envelope.to)
+        if link is not None:
+            link.send(envelope)
+            return
         world.checkers.sent(self.machine, envelope)
         message = Received(envelope)
         for target in world.places.get(envelope.to, ()):

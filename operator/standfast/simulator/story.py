@@ -35,6 +35,8 @@ def _cast(plan: Plan) -> Iterable[str]:
         f"{timing.heartbeat_ms} ms, tick {timing.tick_ms} ms, stop budget "
         f"{timing.stop_budget_ms} ms, drift {timing.drift_ppm} ppm"
     )
+    for name in plan.stores:
+        yield f"  {name}: a store that votes by conditional writes"
     for machine in plan.machines:
         rate = machine.rate_ppm - 1_000_000
         clock = f"clock {rate:+d} ppm" + (", told of stuns" if machine.hypervisor_clock else "")

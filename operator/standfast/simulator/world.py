@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from standfast.core.ids import FIRST, ClusterUid, MemberUid
+from standfast.core.passive import Slot
 from standfast.core.proof import default_need
 from standfast.core.quorum import durable_for
-from standfast.core.record import Config, DataMode, Member, Record
+from standfast.core.record import Config, DataMode, Member, MemberKind, Record, first_record
 from standfast.core.standing import RANK_HEARTBEATS
 from standfast.core.timing import Timing
 from standfast.simulator.checkers import Checkers, Violation, ViolationError
@@ -25,6 +26,7 @@ from standfast.simulator.plan import FaultKind, MachinePlan, Plan, dice
 from standfast.simulator.process import Process
 from standfast.simulator.service import App, Service
 from standfast.simulator.storage import Storage
+from standfast.simulator.store import Store
 from standfast.simulator.timeline import EndlessError, Timeline
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ class World:
         "places",
         "plan",
         "storage",
+        "stores",
         "timeline",
         "timing_wanted",
         "tracing",
@@ -128,6 +131,7 @@ class World:
         self.down: set[str] = set()
         self.wanted = [machine.name for machine in plan.machines]
         self.machines: dict[str, Machine] = {}
+        self.stores: dict[str, Store] = {}
         self.names: dict[MemberUid, str] = {}
         self.places: dict[MemberUid, list[Machine]] = {}
         self._uids: dict[str, int] = {}
@@ -148,13 +152,16 @@ class World:
             self._add_machine(machine_plan, machine_plan.name)
         members = tuple(
             Member(self.machines[m.name].process.uid, m.name, m.kind) for m in plan.machines
-        )
+        ) + tuple(Member(MemberUid(name), name, MemberKind.WITNESS) for name in plan.stores)
         config = Config(
             ClusterUid("cluster"), members, plan.timing, data=plan.data, loss_max=plan.loss_max
         )
         for machine_plan in plan.machines:
             machine = self.machines[machine_plan.name]
             machine.journal = durable_for(config, machine.process.uid)
+        for name in plan.stores:
+            self.stores[name] = Store(name, Slot(MemberUid(name), first_record(config)))
+            self.names[MemberUid(name)] = name
 
     def _add_machine(self, plan: MachinePlan, name: str) -> Machine:
         machine = Machine(self, plan, name)
@@ -268,7 +275,7 @@ class World:
         nodes = 0
         for member in config.everyone():
             places = self.places.get(member.uid, [])
-            known = any(
+            known = member.name in self.stores or any(
                 place.journal is not None and not place.journal.halted and not place.is_a_copy()
                 for place in places
             )
@@ -439,6 +446,8 @@ class World:
         return False
 
     def _takes_part(self, uid: MemberUid) -> bool:
+        if uid in self.stores:
+            return True
         places = self.places.get(uid, [])
         if len(places) != 1:
             return False
@@ -483,7 +492,7 @@ class World:
         service = holder.service
         assert service is not None
         record = state.record
-        names = set(self.wanted)
+        names = set(self.wanted) | set(self.stores)
         members = {member.name for member in record.config.members}
         checks = {
             f"the application on {holder.name} is {service.app.value}": (
