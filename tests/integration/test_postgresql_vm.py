@@ -15,8 +15,9 @@ import pytest
 import pytest_asyncio
 
 from standfast.core.record import DataMode, MemberKind
+from standfast.lab.databases import DATA, UNIT, dsn, install, make_application, numbers, sql
 from standfast.lab.installation import Wanted
-from standfast.lab.lab import Lab, LabVm
+from standfast.lab.lab import Lab
 from standfast.lab.writing import RunningWriter, judge, longest_silence_ms
 from standfast.wire import api
 from standfast.wire.resources import Postgresql, Vip
@@ -31,28 +32,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-UNIT = "postgresql@15-main.service"
-DATA = "/var/lib/postgresql/15/main"
-SETTINGS = "/etc/postgresql/15/main"
 PG = Postgresql(name="orders-pg", unit=UNIT, data_directory=DATA)
-AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
-
-
-def prepare(vm: LabVm) -> None:
-    """What the owner does: PostgreSQL installed, reachable for the application, not enabled."""
-    vm.exec(["pg_createcluster", "15", "main"], timeout_s=120)
-    root = vm.machine.root()
-    settings = root / SETTINGS.lstrip("/")
-    (settings / "start.conf").write_text("manual\n")
-    with (settings / "pg_hba.conf").open("a") as hba:
-        hba.write("host all app 10.0.0.0/8 scram-sha-256\n")
-    vm.exec(["systemctl", "daemon-reload"])
-
-
-def sql(vm: LabVm, statement: str, database: str = "postgres") -> str:
-    """Runs a statement as the superuser."""
-    command = [*AS_POSTGRES, "psql", "-XAtq", "-d", database, "-c", statement]
-    return vm.exec(command, timeout_s=30).strip()
 
 
 @dataclass
@@ -63,7 +43,7 @@ class PgPair(Pair):
 
     @property
     def dsn(self) -> str:
-        return f"host={self.vip} port=5432 dbname=app user=app password=app"
+        return dsn(self.vip)
 
     async def protected(self) -> VmParty:
         """The active node, once the other one has every write."""
@@ -80,19 +60,12 @@ class PgPair(Pair):
             running.wait_for(50)
         self.written = max(write.number for write in running.writes)
         acknowledged = running.acknowledged
-        found = self.numbers()
+        found = numbers(self.lab, self.vip)
         verdict = judge(acknowledged, [number for number in found if number >= min(acknowledged)])
         silence = longest_silence_ms(running.writes)
         print(f"\n{verdict}; longest silence {silence:.0f} ms")
         assert not verdict.lost
         assert not verdict.twice
-
-    def numbers(self) -> list[int]:
-        for vm in self.lab.vms():
-            if vm.now().power == "on" and self.vip in vm.exec(["ip", "-o", "addr"]):
-                rows = sql(vm, "SELECT number FROM written", "app").split()
-                return [int(row) for row in rows]
-        raise AssertionError("nobody has the address")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -102,7 +75,7 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PgPair
     directory = tmp_path_factory.mktemp("bed")
     parties: dict[str, Party] = {}
     for vm in lab.vms():
-        prepare(vm)
+        install(vm)
         parties[vm.name] = VmParty(
             vm.name,
             vm.addresses[0],
@@ -119,13 +92,7 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PgPair
     try:
         await made.bed.converge(PG, vip)
         active = await made.active()
-        for statement in (
-            "CREATE ROLE app LOGIN PASSWORD 'app'",
-            "CREATE DATABASE app OWNER app",
-        ):
-            sql(active.machine, statement)
-        sql(active.machine, "CREATE TABLE written (number bigint PRIMARY KEY)", "app")
-        sql(active.machine, "GRANT ALL ON written TO app", "app")
+        make_application(active.machine)
         await made.protected()
         yield made
     finally:
