@@ -147,11 +147,10 @@ def test_a_lost_standby_is_said_and_costs_writes_a_stated_time(orders: Orders) -
     assert longest_silence_ms(writing.writes) < 4000
 
 
-def test_a_database_in_a_cluster_of_another_data_mode_is_refused(orders: Orders) -> None:
-    """Bad input: value, rule and remedy in the object's own condition; nothing restarts."""
+def test_a_second_resource_for_the_same_server_is_refused(orders: Orders) -> None:
+    """Bad input: value, rule and remedy in the cluster's condition; nothing restarts."""
     kubectl = orders.cluster.kubectl
-    kubectl.apply_text(
-        """
+    second = """
 apiVersion: standfast.dev/v1alpha1
 kind: HAResource
 metadata: {name: stray-pg}
@@ -159,15 +158,16 @@ spec:
   clusterRef: {name: orders}
   postgresql: {unit: postgresql@15-main.service, dataDirectory: /var/lib/postgresql/15/main}
 """
-    )
-    try:
 
-        def look() -> str | None:
-            found = kubectl.get("haresource", "stray-pg").get("status", {})
-            said = " ".join(one["message"] for one in found.get("conditions", []))
-            return None if "both want" in said else f"conditions say: {said}"
+    def look() -> str | None:
+        said = orders.cluster.condition("Stalled").get("message", "")
+        return None if "orders-pg and stray-pg both want" in said else f"Stalled says: {said}"
 
-        until("the conflict in the conditions of stray-pg", look, 30)
-    finally:
-        kubectl.run("delete", "haresource", "stray-pg")
-    orders.cluster.wait("Ready")
+    with orders.writing() as writing:
+        kubectl.apply_text(second)
+        try:
+            until("the conflict in the conditions of hac/orders", look, 30)
+        finally:
+            kubectl.run("delete", "haresource", "stray-pg")
+        writing.wait_for(50)
+    assert longest_silence_ms(writing.writes) < 500
