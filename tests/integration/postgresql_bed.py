@@ -46,9 +46,9 @@ def as_postgres(*argv: str | Path) -> None:
 class PgCtlUnits:
     """The `Units` port for one data directory."""
 
-    def __init__(self, data: Path, settings: Path) -> None:
+    def __init__(self, data: Path, options: str) -> None:
         self._data = data
-        self._settings = settings
+        self._options = options
 
     async def state(self, unit: str) -> UnitState:
         if postmaster(self._data) is None:
@@ -70,10 +70,9 @@ class PgCtlUnits:
 
     async def start(self, unit: str) -> str:
         log = self._data.parent / "log"
-        options = f"-c config_file={self._settings}/postgresql.conf"
         command = [
             *(*AS_POSTGRES, "--", BIN / "pg_ctl", "-W", "-D", self._data, "-l", log),
-            *("-o", options, "start"),
+            *("-o", self._options, "start"),
         ]
         await self._until_reaped()
         process = await asyncio.create_subprocess_exec(
@@ -133,6 +132,7 @@ class PgNode:
     others: tuple["PgNode", ...] = ()
     followers: tuple["PgNode", ...] = ()
     begins: bool = False
+    all_in_one: bool = False
 
     def __post_init__(self) -> None:
         self.make_driver()
@@ -143,7 +143,13 @@ class PgNode:
 
     @property
     def settings(self) -> Path:
-        return self.root / "settings"
+        return self.data if self.all_in_one else self.root / "settings"
+
+    @property
+    def options(self) -> str:
+        """What its unit gives to the server."""
+        own = f"-p {self.port} -k {self.root}" if self.all_in_one else ""
+        return f"-c config_file={self.settings}/postgresql.conf {own}"
 
     @property
     def neighbour(self) -> Neighbour:
@@ -160,7 +166,7 @@ class PgNode:
             machine,
             machine,
             machine,
-            PgCtlUnits(self.data, self.settings),
+            PgCtlUnits(self.data, self.options),
         )
         config = PostgresqlConfig(
             "pg", "postgresql@15-main.service", self.data, self.settings, run=self.root / "run"
@@ -283,7 +289,7 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def nodes(*names: str) -> AsyncIterator[list[PgNode]]:
+async def nodes(*names: str, all_in_one: bool = False) -> AsyncIterator[list[PgNode]]:
     """Nodes without data, tended; the first one is the one to begin with."""
     base = Path(tempfile.mkdtemp(prefix="standfast-pg-", dir="/dev/shm"))
     os.chmod(base, 0o755)  # noqa: PTH101 -- once, before anything runs
@@ -293,8 +299,10 @@ async def nodes(*names: str) -> AsyncIterator[list[PgNode]]:
             root = base / name
             root.mkdir(mode=0o755)
             shutil.chown(root, "postgres", "postgres")
-            made.append(PgNode(name, root, free_port(), begins=not made))
-            made[-1].configure()
+            begins = not made
+            made.append(PgNode(name, root, free_port(), begins=begins, all_in_one=all_in_one))
+            if not all_in_one:
+                made[-1].configure()
         for node in made:
             node.others = tuple(other for other in made if other is not node)
         yield made

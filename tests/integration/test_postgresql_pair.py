@@ -318,3 +318,79 @@ async def test_three_nodes_follow_whoever_is_active() -> None:
             await node.until_follows()
             assert set(writer.acknowledged) <= set(numbers(node))
         assert b.driver.replication().part is Part.ACTIVE
+
+
+async def test_settings_among_the_data_are_each_nodes_own_again_after_a_copy() -> None:
+    """PGDG's layout: a base backup and a rewind bring along the other node's settings."""
+    async with nodes("a", "b", all_in_one=True) as (a, b):
+        a.init()
+        for node in (a, b):
+            node.tend()
+        await a.start()
+        await a.until_invites()
+        for statement in APP.split(";"):
+            a.sql(statement)
+        a.lead(b)
+        await b.until_follows()
+        await in_sync(a, b)
+        a.power_off()
+        await a.driver.kill()
+        await b.start()
+        await b.until_invites()
+        b.sql("INSERT INTO written VALUES (1)")
+        b.lead(a)
+        await a.until_follows()
+        assert "Rewind" in [note.kind for note in a.sink.notes]
+        await in_sync(b, a)
+        await b.driver.stop(10_000)
+        await a.start()
+        assert numbers(a) == [1]
+        conf = (a.data / "postgresql.conf").read_text()
+        assert conf.count("include_if_exists = 'standfast.conf'") == 1
+
+
+async def test_an_agent_that_dies_in_any_step_of_the_way_back(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    """Each time a little later: in the recovery, the rewind, the start, the first connection."""
+    a, b = following
+    await in_sync(a, b)
+    for pause_s in (0.05, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3):
+        active, former = (a, b) if await is_active(a) else (b, a)
+        active.sql("INSERT INTO written SELECT coalesce(max(number), 0) + 1 FROM written")
+        await in_sync(active, former)
+        before = numbers(active)
+        active.power_off()
+        await active.driver.kill()
+        await former.start()
+        await former.until_invites()
+        former.sql("INSERT INTO written SELECT coalesce(max(number), 0) + 1 FROM written")
+        former.lead(active)
+        await asyncio.sleep(pause_s)
+        await active.restart_agent()
+        former.lead(active)
+        await active.until_follows()
+        assert numbers(active) == numbers(former)
+        assert set(before) < set(numbers(active))
+
+
+async def is_active(node: PgNode) -> bool:
+    return (await node.driver.probe()).presence is Presence.RUNNING
+
+
+async def test_a_connection_that_is_broken_again_and_again(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    """Senders and receivers are killed by name while a client writes: nothing is lost."""
+    a, b = following
+    await in_sync(a, b)
+    async with Writer(a.dsn) as writer:
+        for kind, node in (("walsender", a), ("walreceiver", b)) * 3:
+            await writer.until_writes(20)
+            pid = f"SELECT pid FROM pg_stat_activity WHERE backend_type = '{kind}' LIMIT 1"
+            node.sql(f"SELECT pg_terminate_backend(({pid}))")
+        await writer.until_writes(20)
+    a.power_off()
+    await a.driver.kill()
+    await b.start()
+    assert set(writer.acknowledged) <= set(numbers(b))

@@ -51,6 +51,7 @@ KILL_AGAIN_S = 0.02
 STRANGER_S = 1.0
 RESTART_MS = 20_000
 PROBE_S = 0.8
+GLANCE_S = 0.5
 RECOVERING_MS_MAX = 60_000
 LOST_MS_MAX = 2000
 NOT_IN_RECOVERY = "55000"
@@ -301,7 +302,7 @@ class PostgresqlDriver:
         with self._call():
             was_active = self._leave()
             await self._passes.end()
-            while was_active or not await self._is_harmless():
+            while was_active or not await self._is_seen_harmless():
                 if await self._killed():
                     break
                 await asyncio.sleep(KILL_AGAIN_S)
@@ -341,6 +342,14 @@ class PostgresqlDriver:
                 return False
             case Running.UNKNOWN:
                 return await self._is_unpromoted()
+
+    async def _is_seen_harmless(self) -> bool:
+        """The same at a glance: what cannot be seen at once is not harmless."""
+        try:
+            async with asyncio.timeout(GLANCE_S):
+                return await self._is_harmless()
+        except TimeoutError:
+            return False
 
     async def _is_unpromoted(self) -> bool:
         """A server that does not answer, but whose files say that it can only follow."""

@@ -4,6 +4,7 @@ Nobody trusts it: the password, bound to the TLS channel, proves both sides. Its
 that the binding knows, which Ed25519 has not.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -11,7 +12,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from standfast.adapters.postgresql.places import Places
+
+NAME = "standfast.crt"
 LIFE = timedelta(days=36500)
+
+
+def has_own_certificate(places: Places, rows: Mapping[str, str]) -> bool:
+    """Whether the server uses a certificate of ours.
+
+    Where the settings lie among the data, they may be a copy of another node's, whose certificate
+    is not here.
+    """
+    return "ssl_cert_file" in rows and (places.own / NAME).exists()
 
 
 def self_signed(name: str) -> tuple[str, str]:

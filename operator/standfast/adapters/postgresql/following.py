@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from standfast.adapters.postgresql.building import Builder, Source
+from standfast.adapters.postgresql.certificate import has_own_certificate
 from standfast.adapters.postgresql.control import Control
 from standfast.adapters.postgresql.invitation import Invitation, read_invitation
 from standfast.adapters.postgresql.kit import Kit
@@ -257,7 +258,9 @@ class Following:
             instance.places.version,
             conninfo=target.conninfo,
             slot=target.slot,
-            own_certificate=str(instance.places.own) if "ssl_cert_file" in before else "",
+            own_certificate=str(instance.places.own)
+            if has_own_certificate(instance.places, before)
+            else "",
         )
         await instance.write_settings(wanted)
 

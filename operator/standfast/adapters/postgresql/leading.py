@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from standfast.adapters.postgresql import health
-from standfast.adapters.postgresql.certificate import self_signed
+from standfast.adapters.postgresql.certificate import has_own_certificate, self_signed
 from standfast.adapters.postgresql.checkpointer import has_read_settings
 from standfast.adapters.postgresql.invitation import Invitation
 from standfast.adapters.postgresql.kit import Kit
@@ -173,7 +173,7 @@ class Leading:
         path = self._instance.places.included
         rows = written(path.read_text() if path.exists() else "")
         before = read_names(rows.get("synchronous_standby_names", ""))
-        self._has_own_certificate = "ssl_cert_file" in rows
+        self._has_own_certificate = has_own_certificate(self._instance.places, rows)
         is_same = before.members == self.required
         self._in_force = InForce(before if is_same else before.next(self.required))
         if is_same and running is Running.STANDBY:
