@@ -53,6 +53,7 @@ class Checkers:
         "_hung",
         "_promoted",
         "_released",
+        "longest_ttl_ms",
         "lost_writes",
         "world",
     )
@@ -67,6 +68,7 @@ class Checkers:
         self._consented_term = 0
         self._consents: set[int] = set()
         self.lost_writes = 0
+        self.longest_ttl_ms = 0
 
     def broken(self, promise: str, message: str) -> None:
         raise ViolationError(Violation(promise, self.world.timeline.now_us, message))
@@ -76,7 +78,10 @@ class Checkers:
     def holding_changed(self, machine: Machine) -> None:
         """A member won, extended or lost a lease."""
         state = machine.process.state
-        if state is None or not state.holds(machine.now_ms()) or self.excused(machine):
+        if state is None or state.holding is None:
+            return
+        self.longest_ttl_ms = max(self.longest_ttl_ms, state.holding.ttl_ms)
+        if not state.holds(machine.now_ms()) or self.excused(machine):
             return
         for other in self.world.machines.values():
             if other is machine:

@@ -419,7 +419,11 @@ class Process:
         self.machine.set_deadline(effect.term, effect.until_ms)
 
     def _lease_extended(self, effect: LeaseExtended) -> None:
-        self.machine.set_deadline(effect.term, effect.until_ms)
+        machine = self.machine
+        machine.set_deadline(effect.term, effect.until_ms)
+        service = machine.service
+        if service is not None and machine.kernel_cut_us is None:
+            service.consider()  # what expired is started again, as a monitor would find
 
     def _record_committed(self, effect: RecordCommitted) -> None:
         machine = self.machine

@@ -116,6 +116,17 @@ def old_data(chance: Random, ttl: int) -> Iterator[Fault]:
         yield Fault(at_ms + chance.randrange(2 * ttl), K.CRASH, STANDBY, lasts_ms=ttl)
 
 
+def left_behind(chance: Random, ttl: int) -> Iterator[Fault]:
+    """A copy hears nothing for a while; it is back when everybody who went on is gone."""
+    gone_ms = chance.randrange(900, 2500) + chance.randrange(2 * ttl)
+    yield Fault(0, K.ISOLATE, STANDBY, lasts_ms=gone_ms)
+    kind = chance.choice((K.ISOLATE, K.CRASH, K.STALL, K.SUSPEND))
+    lasts_ms = chance.randrange(2 * ttl, 6 * ttl)
+    yield Fault(gone_ms - chance.randrange(1, 150), kind, HOLDER, lasts_ms=lasts_ms)
+    if chance.random() < 0.3:
+        yield Fault(gone_ms + chance.randrange(ttl), K.AGENT_KILL, VOTER, lasts_ms=20)
+
+
 def stunned_holder(chance: Random, ttl: int) -> Iterator[Fault]:
     """The holder is stopped by its hypervisor, taken over from, and wakes."""
     lasts_ms = chance.randrange(ttl // 2, 3 * ttl)
@@ -142,6 +153,7 @@ RECIPES: tuple[Recipe, ...] = (
     changed_in_mid_fault,
     fenced_and_back,
     old_data,
+    left_behind,
     stunned_holder,
     everything_off,
 )

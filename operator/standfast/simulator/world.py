@@ -318,8 +318,7 @@ class World:
     def loss_allowed(self) -> int:
         """Writes that an asynchronous failover may lose: the bound, one second, and a ttl."""
         every_ms = self.plan.habits.write_every_ms
-        config = self.newest_config()
-        window_ms = 1200 + config.ttl_max_ms * 102 // 100
+        window_ms = 1200 + self.checkers.longest_ttl_ms * 102 // 100
         return self.plan.loss_max + (window_ms // every_ms + 2 if every_ms else 0)
 
     # --- running -------------------------------------------------------------------------------
