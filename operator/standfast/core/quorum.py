@@ -161,7 +161,10 @@ def step(state: State, event: Event, now_ms: int) -> tuple[State, tuple[Effect, 
         return turn.finish()
     _look_at_the_clock(turn)
     _take(turn, event)
-    _look_at_the_time(turn)
+    # A stop is told once, and a step whose write the disk refuses counts as lost: so what would be
+    # written next, a candidacy, waits for a step of its own.
+    if not isinstance(event, Stopped):
+        _look_at_the_time(turn)
     return turn.finish()
 
 

@@ -9,8 +9,10 @@ from standfast.core.events import (
     GaveUp,
     LeaseWon,
     Loss,
+    Persist,
     ProofFound,
     ReleaseRequested,
+    Stopped,
 )
 from standfast.core.ids import BootId, RunId
 from standfast.core.messages import Fenced
@@ -263,3 +265,13 @@ def test_members_that_all_confirmed_the_first_config_fall_silent() -> None:
     before = len(world.effects)
     world.run(5_000)
     assert len(world.effects) == before
+
+
+def test_f94_a_verified_stop_is_not_lost_with_a_write_that_the_disk_refuses() -> None:
+    """Standing writes; the word that everything is stopped must not depend on that."""
+    world = World(config_of(A), stops_by_itself=False)
+    effects = world.tell(A, Stopped())
+    assert not [effect for effect in effects if isinstance(effect, Persist)]
+    assert world.states[A].must_stop is None
+    world.run(50)
+    assert world.serving() == [A]
