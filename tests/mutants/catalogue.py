@@ -858,6 +858,124 @@ IDENTITY = (
     ),
 )
 
+EXITS = (
+    Mutant(
+        "says-stopped-before-it-is-verified",
+        "Releasing: a release with stopped = true only when everything is verified",
+        "core/voting.py",
+        "        and state.holding is None\n        and state.must_stop is None\n",
+        "        and state.holding is None\n",
+        dagger=True,
+    ),
+    Mutant(
+        "says-stopped-while-it-holds",
+        "Releasing: a release with stopped = true only when everything is verified",
+        "core/voting.py",
+        "        and state.holding is None\n        and state.must_stop is None\n",
+        "        and state.must_stop is None\n",
+        dagger=True,
+    ),
+    Mutant(
+        "called-off-stop-releases",
+        "Releasing: the word of a stop that was called off counts for nothing",
+        "core/holding.py",
+        "        if holding.releasing and event.called_off in {None, holding.called_off}:",
+        "        if holding.releasing:",
+    ),
+    Mutant(
+        "candidacy-survives-a-release",
+        "Releasing: a candidacy would win a lease that knows nothing of it",
+        "core/holding.py",
+        "    if turn.state.candidacy is not None:\n"
+        "        give_up(turn, ())  # or it would win a lease that knows nothing of the release\n",
+        "",
+    ),
+    Mutant(
+        "fenced-boot-adopts",
+        "S4: a fenced boot never holds again",
+        "core/quorum.py",
+        "    if voting.is_fenced(written, written.me, boot):\n        adopted = None\n",
+        "",
+    ),
+    Mutant(
+        "copied-disk-takes-part",
+        "generation: another machine's id",
+        "core/quorum.py",
+        "    halted = durable.halted or _copied(durable.machine, machine)",
+        "    halted = durable.halted",
+    ),
+    Mutant(
+        "record-of-a-higher-term-ignored",
+        "Holding: a record of a higher term from another holder ends the lease at once",
+        "core/voting.py",
+        "    turn.lose(Loss.SUPERSEDED, message)\n\n\ndef may_lead",
+        "    assert message\n\n\ndef may_lead",
+    ),
+    Mutant(
+        "joint-heartbeat-by-the-slower",
+        "Configuration: the lease is counted with the shorter hold",
+        "core/record.py",
+        "        return mine if other is None else min(mine, other.heartbeat_ms)",
+        "        return mine if other is None else max(mine, other.heartbeat_ms)",
+    ),
+    Mutant(
+        "joins-at-term-zero",
+        "S4: terms and records go together",
+        "core/quorum.py",
+        "record=known, term=known.version.term)",
+        "record=known)",
+    ),
+    Mutant(
+        "known-proofs-kept-to-itself",
+        "Winning: a suspect is removed once the proof is known",
+        "core/voting.py",
+        "    turn.send(holder, ack)\n    _tell_proofs(turn, holder)\n",
+        "    turn.send(holder, ack)\n",
+    ),
+)
+
+PASSIVE = (
+    Mutant(
+        "observation-outlives-its-value",
+        "Passive voters: the same value for the promised ttl",
+        "core/passive.py",
+        "    if before is not None and before.slot == slot:\n        return before\n"
+        "    return Observation(slot, now_ms)",
+        "    since_ms = now_ms if before is None else before.since_ms\n"
+        "    return Observation(slot, since_ms)",
+    ),
+    Mutant(
+        "store-promise-shortened-by-another-write",
+        "Passive voters: counted from when the reader first saw the value",
+        "core/passive.py",
+        "    return max(left_ms, old.ttl_ms) if kept and old is not None else left_ms",
+        "    return left_ms",
+    ),
+    Mutant(
+        "store-window-never-ends",
+        "Passive voters: the same observation ends a handover window",
+        "core/passive.py",
+        "        else Window(window.successor, window, seen.since_ms + slot.window_ttl_ms),",
+        "        else Window(window.successor, window, 10**12),",
+        dagger=True,
+    ),
+    Mutant(
+        "two-values-alike",
+        "Passive voters: every value written is unique",
+        "core/passive.py",
+        "        count=seen.slot.count + 1,",
+        "        count=seen.slot.count,",
+    ),
+    Mutant(
+        "store-promise-without-a-clock-is-over",
+        "Passive voters: it has no clock",
+        "core/passive.py",
+        "            promised.holder, promised.boot, promised.term, "
+        "seen.since_ms + promised.ttl_ms",
+        "            promised.holder, promised.boot, promised.term, seen.since_ms",
+    ),
+)
+
 ALL: tuple[Mutant, ...] = (
     *VOTING,
     *RENEWING,
@@ -869,4 +987,6 @@ ALL: tuple[Mutant, ...] = (
     *TIMING,
     *CHANGING,
     *IDENTITY,
+    *EXITS,
+    *PASSIVE,
 )

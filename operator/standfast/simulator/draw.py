@@ -18,7 +18,7 @@ from standfast.simulator.plan import (
     Plan,
     dice,
 )
-from standfast.simulator.recipes import CANDIDATE, HOLDER, STANDBY, VOTER, cooked
+from standfast.simulator.recipes import CANDIDATE, HOLDER, MOMENTS, STANDBY, VOTER, cooked
 
 K = FaultKind
 
@@ -49,6 +49,7 @@ WEIGHTS: dict[FaultKind, int] = {
     K.STUN: 4,
     K.SUSPEND: 1,
     K.CUT_STEP: 10,
+    K.AMBUSH: 6,
     K.CLOCK_RATE: 4,
     K.CLOCK_SUSPECT: 1,
     K.ISOLATE: 6,
@@ -89,7 +90,7 @@ WHOLE_RUN = 60
 def plan_for(seed: str) -> Plan:
     """The run that belongs to this seed."""
     chance = dice(f"{seed}/plan")
-    data = chance.choices(list(DataMode), (3, 4, 5, 2))[0]
+    data = chance.choices(list(DataMode), (3, 4, 5, 3))[0]
     nodes, witnesses, _ = chance.choices(SHAPES, [shape[2] for shape in SHAPES])[0]
     if data is DataMode.SHARED_DISK and witnesses == 0 and nodes == 2:
         witnesses = 1
@@ -244,6 +245,10 @@ def _fault(chance: Random, plan: Plan, at_ms: int, kind: FaultKind) -> Fault:
         case K.CUT_STEP:
             lasts_ms = chance.choice((0, 0, shortly_ms, about_ms))
             return Fault(at_ms, kind, who, lasts_ms=lasts_ms, value=chance.randrange(8))
+        case K.AMBUSH:
+            what = chance.choice((K.ISOLATE, K.STALL, K.AGENT_KILL, K.CRASH, K.STUN))
+            lasts_ms = chance.choice((shortly_ms, about_ms))
+            return Fault(at_ms, kind, chance.choice(MOMENTS), what.value, lasts_ms)
         case K.CLOCK_RATE:
             return Fault(at_ms, kind, who, value=_rate(chance, plan.timing))
         case K.CUT | K.CUT_BOTH:

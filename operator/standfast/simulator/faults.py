@@ -34,12 +34,13 @@ End = Callable[[], None]
 class Faults:
     """The misfortunes of one run."""
 
-    __slots__ = ("_begin", "_going_on", "_number", "count", "world")
+    __slots__ = ("_ambushes", "_begin", "_going_on", "_number", "count", "world")
 
     def __init__(self, world: "World") -> None:
         self.world = world
         self.count = 0
         self._number = 0
+        self._ambushes: dict[str, list[Fault]] = {}
         self._going_on: dict[int, End] = {}
         self._begin: dict[FaultKind, Callable[[Fault], End | None]] = {
             FaultKind.CRASH: self._crash,
@@ -50,6 +51,7 @@ class Faults:
             FaultKind.STUN: self._stun,
             FaultKind.SUSPEND: self._stun,
             FaultKind.CUT_STEP: self._cut_step,
+            FaultKind.AMBUSH: self._ambush,
             FaultKind.CLOCK_RATE: self._clock_rate,
             FaultKind.CLOCK_SUSPECT: self._clock_suspect,
             FaultKind.ISOLATE: self._isolate,
@@ -138,8 +140,21 @@ class Faults:
             self.world.disturbed()
             end()
 
+    def spring(self, moment: str, machine: Machine) -> None:
+        """A member has reached a moment that an ambush waits for."""
+        waiting = self._ambushes.get(moment)
+        if waiting:
+            ambush = waiting.pop()
+            kind = FaultKind(ambush.other)
+            fault = Fault(0, kind, machine.name, lasts_ms=ambush.lasts_ms)
+            self.world.timeline.after(ambush.value * 1000, self.begin, fault)
+
+    def _ambush(self, fault: Fault) -> None:
+        self._ambushes.setdefault(fault.who, []).append(fault)
+
     def end_all(self) -> None:
         """The busy phase is over."""
+        self._ambushes.clear()
         for number in list(self._going_on):
             self._end(number)
 

@@ -32,6 +32,7 @@ class FaultKind(Enum):
     STUN = "Stun"  # the hypervisor stops the machine for lasts_ms
     SUSPEND = "Suspend"  # like a stun, many leases long
     CUT_STEP = "CutStep"  # die (lasts_ms 0) or stall within the effects of the next step
+    AMBUSH = "Ambush"  # what `other` says happens to whoever next does what `who` says
     CLOCK_RATE = "ClockRate"  # the clock of who runs at value parts per million
     CLOCK_SUSPECT = "ClockSuspect"  # the clocks of who contradict each other
     ISOLATE = "Isolate"  # nobody hears who, and who hears nobody

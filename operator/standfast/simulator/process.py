@@ -236,6 +236,7 @@ class Process:
         database = machine.database
         if database is not None and database.primary and isinstance(event, InSyncProposed):
             database.grow(event.in_sync)
+            machine.world.faults.spring("proposes", machine)
         world = machine.world
         self._before = before
         if isinstance(event, SlotRead | SlotWritten):
@@ -416,6 +417,7 @@ class Process:
         consented = asked is not None and asked.ask.consent is not None
         self.machine.world.checkers.won(self.machine, effect.term, consented=consented)
         self._won_over = before.record
+        self.machine.world.faults.spring("wins", self.machine)
         self.machine.set_deadline(effect.term, effect.until_ms)
 
     def _lease_extended(self, effect: LeaseExtended) -> None:
@@ -432,6 +434,7 @@ class Process:
         if world.tracing:
             world.note(machine.name, f"record {record.version} is committed")
         world.checkers.committed(machine, record)
+        world.faults.spring("commits", machine)
         if self.watchdog_off and record.watchdog is None:
             machine.watchdog_ms = 0
         if machine.database is not None:
@@ -490,6 +493,7 @@ class Process:
         machine.world.note(machine.name, f"releases term {effect.term}")
         machine.drop_deadline()
         machine.world.checkers.released(machine, effect.term)
+        machine.world.faults.spring("releases", machine)
 
     def _proof_found(self, effect: ProofFound) -> None:
         machine = self.machine
@@ -504,6 +508,7 @@ class Process:
     def _standing(self, effect: Standing) -> None:
         if not effect.pre:
             self.machine.world.checkers.stands(self.uid, effect.term)
+            self.machine.world.faults.spring("stands", self.machine)
         world = self.machine.world
         world.coverage.count("standing", "pre-vote" if effect.pre else "vote")
         asks = " (pre-vote)" if effect.pre else ""

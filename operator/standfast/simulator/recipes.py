@@ -15,6 +15,9 @@ K = FaultKind
 HOLDER, STANDBY, VOTER, CANDIDATE = "@holder", "@standby", "@voter", "@candidate"
 """The holder; another data node; a member that is neither; whoever is asking for votes."""
 
+MOMENTS = ("wins", "commits", "releases", "stands", "proposes")
+"""What an ambush may wait for."""
+
 Recipe = Callable[[Random, int], Iterator[Fault]]
 """Chance and the ttl in milliseconds; moments count from the recipe's beginning."""
 
@@ -127,6 +130,22 @@ def left_behind(chance: Random, ttl: int) -> Iterator[Fault]:
         yield Fault(gone_ms + chance.randrange(ttl), K.AGENT_KILL, VOTER, lasts_ms=20)
 
 
+def ambushed(chance: Random, ttl: int) -> Iterator[Fault]:
+    """Whoever wins, commits or proposes next is struck at that very moment, on a slow network."""
+    if chance.random() < 0.6:
+        yield Fault(0, K.SLOW, lasts_ms=3 * ttl, value=chance.randrange(10, 11 + ttl // 4))
+    for _ in range(chance.randrange(1, 4)):
+        moment = chance.choice(MOMENTS)
+        what = chance.choice((K.ISOLATE, K.ISOLATE, K.STALL, K.AGENT_KILL, K.CRASH))
+        lasts_ms = chance.randrange(20, 4 * ttl)
+        value = chance.choice((0, 0, chance.randrange(60)))
+        yield Fault(0, K.AMBUSH, moment, what.value, lasts_ms, value)
+    trigger = chance.choice((K.STALL, K.ISOLATE, K.AGENT_KILL, K.SWITCHOVER, K.CRASH))
+    who = "" if trigger is K.SWITCHOVER else HOLDER
+    lasts_ms = chance.randrange(ttl // 2, 3 * ttl)
+    yield Fault(chance.randrange(1, 300), trigger, who, lasts_ms=lasts_ms)
+
+
 def stunned_holder(chance: Random, ttl: int) -> Iterator[Fault]:
     """The holder is stopped by its hypervisor, taken over from, and wakes."""
     lasts_ms = chance.randrange(ttl // 2, 3 * ttl)
@@ -154,6 +173,8 @@ RECIPES: tuple[Recipe, ...] = (
     fenced_and_back,
     old_data,
     left_behind,
+    ambushed,
+    ambushed,
     stunned_holder,
     everything_off,
 )

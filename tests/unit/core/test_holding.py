@@ -11,6 +11,7 @@ from standfast.core.events import (
     InSyncProposed,
     LeaseExtended,
     Loss,
+    Persist,
     PositionProposed,
     ProofHeld,
     RecordCommitted,
@@ -23,11 +24,12 @@ from standfast.core.events import (
     TtlRequested,
     WatchdogProposed,
 )
-from standfast.core.holding import in_sync_required
+from standfast.core.holding import in_sync_required, propose
 from standfast.core.ids import BootId, MemberUid, RunId, Version
 from standfast.core.messages import Ack, Ask, Fenced, Refusal, Refuse, Release, Renew
 from standfast.core.record import DataMode, Proof, Suspect, WatchdogArmed
 from standfast.core.state import Holding
+from standfast.core.turn import Turn
 from tests.unit.core.one_member import BOOT, One, record_of
 from tests.unit.core.small_world import A, B, C, W, X, config_of
 
@@ -465,3 +467,23 @@ def test_it_asks_for_no_longer_than_the_config_allows() -> None:
 def test_who_holds_nothing_asks_for_nothing() -> None:
     (declined,) = One(A).tell(TtlRequested(6_000))
     assert isinstance(declined, Declined)
+
+
+def test_a_second_refusal_does_not_put_the_next_candidacy_off() -> None:
+    one = holder(FIVE)
+    one.tell(ReleaseRequested())
+    one.hear(W, refusal(one))
+    due_ms = one.state.stand_at_ms
+    one.now_ms += 50
+    one.hear(X, refusal(one, term=12))
+    assert (one.state.stand_at_ms, one.state.term_seen) == (due_ms, 12)
+
+
+def test_what_an_unrenewed_lease_proposes_is_not_sent_by_a_renewal() -> None:
+    one = holder()
+    one.state = replace(one.state, holding=replace(held(one), renews=False))
+    turn = Turn(one.state, one.now_ms)
+    record = propose(turn, position=5)
+    state, effects = turn.finish()
+    assert [type(effect) for effect in effects] == [Persist]
+    assert state.record == record

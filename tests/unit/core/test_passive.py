@@ -16,7 +16,17 @@ from standfast.core.events import (
     Tick,
 )
 from standfast.core.ids import BootId, MemberUid, RunId
-from standfast.core.passive import Observation, Slot, observe, vote
+from standfast.core.messages import (
+    Body,
+    Envelope,
+    Fenced,
+    Hello,
+    Refuse,
+    Release,
+    Renew,
+    VoteRequest,
+)
+from standfast.core.passive import Observation, Promised, Slot, observe, vote
 from standfast.core.record import first_record
 from standfast.core.state import Local, State
 from tests.unit.core.small_world import A, B, W, config_of
@@ -149,3 +159,92 @@ def test_an_observation_starts_anew_with_every_value() -> None:
     first = observe(None, slot, 5)
     assert observe(first, slot, 500) is first
     assert observe(first, replace(slot, count=slot.count + 1), 500).since_ms == 500
+
+
+# --- one value, judged --------------------------------------------------------------------------
+
+A1, B1 = BootId("a1"), BootId("b1")
+TTL = config_of(A, B, W).timing.ttl_ms
+
+
+def request(sender: MemberUid, body: Body) -> Envelope:
+    config = config_of(A, B, W)
+    boot, run = BootId(f"{sender}1"), RunId(f"{sender}-run")
+    return Envelope(config.cluster, 1, sender, W, boot, run, 1, body)
+
+
+def asks(term: int, slot: Slot) -> VoteRequest:
+    return VoteRequest(False, 1, term, TTL, slot.record)
+
+
+def judged(slot: Slot, sender: MemberUid, body: Body, *, seen_for_ms: int = 0) -> Slot | None:
+    new, _ = vote(Observation(slot, 1_000), request(sender, body), 1_000 + seen_for_ms)
+    return new
+
+
+EMPTY = Slot(W, first_record(config_of(A, B, W)))
+
+
+def promised_to_a() -> Slot:
+    slot = judged(EMPTY, A, asks(1, EMPTY))
+    assert slot is not None
+    assert (slot.term, slot.voted_for, slot.promised) == (1, A, Promised(A, A1, 1, TTL))
+    return slot
+
+
+def test_a_promise_runs_out_only_for_a_reader_that_has_watched_it() -> None:
+    slot = promised_to_a()
+    assert judged(slot, B, asks(2, slot), seen_for_ms=TTL - 1) is None
+    after = judged(slot, B, asks(2, slot), seen_for_ms=TTL)
+    assert after is not None
+    assert after.voted_for == B
+
+
+def test_a_refusal_writes_nothing_and_is_an_answer_at_once() -> None:
+    slot = promised_to_a()
+    new, answers = vote(Observation(slot, 1_000), request(B, asks(2, slot)), 1_000)
+    assert new is None
+    assert [type(answer.body) for answer in answers] == [Refuse]
+    assert answers[0].generation == slot.count
+
+
+def test_a_renewal_is_a_new_value_each_time() -> None:
+    slot = promised_to_a()
+    renew = Renew(1, 1, TTL, slot.record.version)
+    once = judged(slot, A, renew, seen_for_ms=200)
+    assert once is not None
+    again = judged(once, A, replace(renew, beat=2), seen_for_ms=200)
+    assert again is not None
+    assert again.count == once.count + 1 == slot.count + 2
+
+
+def test_a_write_about_something_else_never_shortens_a_promise() -> None:
+    """A reader counts the whole promise from when it first sees the new value."""
+    slot = promised_to_a()
+    fenced = judged(slot, B, Fenced(B, BootId("old")), seen_for_ms=TTL - 100)
+    assert fenced is not None
+    assert fenced.promised == slot.promised
+
+
+def test_a_power_off_frees_what_was_promised_to_that_boot() -> None:
+    slot = promised_to_a()
+    after = judged(slot, B, Fenced(A, A1))
+    assert after is not None
+    assert after.promised is None
+    assert judged(after, B, Fenced(A, A1)) is None
+
+
+def test_a_release_opens_a_window_that_the_same_observation_ends() -> None:
+    slot = promised_to_a()
+    after = judged(slot, A, Release(A, A1, 1, stopped=True, successor=B))
+    assert after is not None
+    assert after.promised is None
+    assert after.window_ttl_ms == TTL
+    assert judged(after, A, asks(2, after), seen_for_ms=TTL - 1) is None
+    assert judged(after, A, asks(2, after), seen_for_ms=TTL) is not None
+    assert judged(after, B, asks(2, after)) is not None
+
+
+def test_what_a_store_cannot_judge_is_not_answered() -> None:
+    hello = Hello(EMPTY.record.version, EMPTY.record.config.id, "")
+    assert vote(Observation(EMPTY, 0), request(A, hello), 5) == (None, ())

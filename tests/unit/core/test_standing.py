@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from standfast.core.ids import Version
+from standfast.core.messages import Fenced, Release
 from standfast.core.record import DataMode
 from standfast.core.standing import (
     ATTEMPTS_COUNTED,
@@ -12,8 +13,8 @@ from standfast.core.standing import (
     retreat_ms,
     successor_problem,
 )
-from tests.unit.core.one_member import One, record_of
-from tests.unit.core.small_world import A, B, C, W, config_of
+from tests.unit.core.one_member import BOOT, One, record_of
+from tests.unit.core.small_world import A, B, C, W, X, config_of
 
 THREE = config_of(A, B, C, W)
 HEARTBEAT = THREE.timing.heartbeat_ms
@@ -78,3 +79,34 @@ def test_a_successor_is_a_data_node_of_the_config_with_the_data() -> None:
     assert "holds the lease already" in str(problems[A])
     assert "every acknowledged write" in str(problems[C])
     assert "not a data node" in str(problems[W])
+
+
+def candidate() -> One:
+    one = One(A, config_of(A, B, C, W, X))
+    one.stand()
+    one.grant(W)
+    one.grant(X)
+    assert one.state.candidacy is not None
+    assert not one.state.candidacy.ask.pre
+    return one
+
+
+def test_a_candidate_without_a_promise_to_itself_has_none_to_take_back() -> None:
+    """It has just learnt that its own boot is attested powered off."""
+    one = candidate()
+    one.hear(B, Fenced(A, BOOT))
+    assert one.state.promise is None
+    for other in (B, C, W):
+        one.refuse(other)
+    assert one.state.candidacy is None
+    assert one.state.releases[A].term == 1
+
+
+def test_giving_up_does_not_replace_a_newer_release_of_its_own() -> None:
+    one = candidate()
+    newer = Release(A, BOOT, 7, stopped=True)
+    one.hear(B, newer)
+    for other in (B, C, W):
+        one.refuse(other)
+    assert one.state.candidacy is None
+    assert one.state.releases[A] == newer
