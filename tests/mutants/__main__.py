@@ -24,6 +24,12 @@ PACKAGE = ROOT / "operator" / "standfast"
 
 UNIT_TESTS = "tests/unit/core"
 
+PROTOCOL = (
+    *("asking", "changing", "holding", "identity", "invariants", "passive", "proof", "quorum"),
+    *("quorum_exits", "quorum_stories", "record", "standing", "tally", "timing", "turn", "voting"),
+)
+"""The unit tests of the protocol; those of the module that was changed come first."""
+
 SEEDS_MAX = 400
 """How many seeds the simulator may use for one bug."""
 
@@ -106,7 +112,7 @@ class Hunter:
             plant(mutant, copy)
         except StaleError as stale:
             return Catch(mutant, "", "", 0, 0.0, stale=str(stale))
-        failed = unit_test(copy) if self.unit else ""
+        failed = unit_test(copy, mutant.module) if self.unit else ""
         found, seeds = ("", 0) if failed and not self.full else simulate(copy, self.seeds)
         shutil.rmtree(copy)
         catch = Catch(mutant, failed, found, seeds, time.monotonic() - began)
@@ -141,12 +147,14 @@ def _environment(copy: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def unit_test(copy: Path) -> str:
-    """The first unit test of the core that fails on the copy."""
+def unit_test(copy: Path, module: str) -> str:
+    """The first unit test of the protocol that fails on the copy."""
+    own = Path(module).stem
+    names = sorted(PROTOCOL, key=lambda name: name != own)
     command = [
         *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"),
         *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(copy), "-o", "pythonpath="),
-        str(copy / UNIT_TESTS),
+        *(str(copy / UNIT_TESTS / f"test_{name}.py") for name in names),
     ]
     done = subprocess.run(
         command, cwd=copy, env=_environment(copy), capture_output=True, text=True, check=False

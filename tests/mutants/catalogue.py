@@ -740,11 +740,12 @@ CHANGING = (
         "",
     ),
     Mutant(
-        "change-finished-before-it-is-committed",
-        "Configuration: two committed steps",
+        "change-finished-without-promises-under-both",
+        "Configuration: only answers that name a config the holder counts with",
         "core/changing.py",
-        "    if holding.committed is None or holding.committed < turn.config.id:",
-        "    if False:",
+        "    if under_both_ms is None:\n        return",
+        "    if under_both_ms is None:\n        under_both_ms = holding.lease_until_ms",
+        dagger=True,
     ),
     Mutant(
         "two-voters-at-a-time",
@@ -865,14 +866,6 @@ EXITS = (
         "core/voting.py",
         "        and state.holding is None\n        and state.must_stop is None\n",
         "        and state.holding is None\n",
-        dagger=True,
-    ),
-    Mutant(
-        "says-stopped-while-it-holds",
-        "Releasing: a release with stopped = true only when everything is verified",
-        "core/voting.py",
-        "        and state.holding is None\n        and state.must_stop is None\n",
-        "        and state.must_stop is None\n",
         dagger=True,
     ),
     Mutant(

@@ -72,9 +72,16 @@ def test_the_lease_counts_from_when_the_answered_renewal_was_sent() -> None:
     sent_ms = one.now_ms
     one.now_ms += 150
     one.ack(W)
+    one.ack(B)
     until_ms = sent_ms + one.config.hold_ms(one.config.ttl_ms)
     assert held(one).lease_until_ms == until_ms
-    assert LeaseExtended(held(one).term, until_ms) in one.effects
+
+
+def test_a_longer_lease_is_told() -> None:
+    one = holder()
+    beat(one)
+    one.ack(W)
+    assert LeaseExtended(held(one).term, held(one).lease_until_ms) in one.effects
 
 
 def test_the_lease_ends_with_the_majority_th_voter() -> None:

@@ -1,8 +1,13 @@
-"""Proofs held against a suspect: a lesser one never stands in the way of a full one."""
+"""What is kept between two effects: the best proof, the longest promise."""
+
+from dataclasses import replace
 
 from standfast.core.events import FencedReported, ProofHeld
+from standfast.core.ids import Version
 from standfast.core.messages import Fenced
 from standfast.core.record import DataMode, Proof
+from standfast.core.timing import Profile
+from tests.unit.core.one_member import One, record_of
 from tests.unit.core.small_world import A, B, W, World, config_of
 
 
@@ -34,3 +39,13 @@ def test_a_lesser_proof_does_not_replace_a_full_one() -> None:
     world.tell(B, ProofHeld(suspect, Proof.ATTESTED))
     world.tell(B, ProofHeld(suspect, Proof.WATCHDOG))
     assert world.states[B].proofs[suspect] is Proof.ATTESTED
+
+
+def test_a_config_with_a_shorter_ttl_does_not_make_a_longer_promise_forgotten() -> None:
+    slow = config_of(A, B, W, timing=Profile.TOLERANT.timing)
+    one = One(W, slow)
+    fast = replace(slow, timing=Profile.FAST.timing, id=Version(5, 2))
+    one.hear(A, one.renew(5))
+    record = record_of(fast, Version(5, 2), A)
+    one.hear(A, one.renew(5, beat=2, version=record.version, record=record, ttl_ms=fast.ttl_ms))
+    assert one.state.durable.promised_ttl_ms == slow.ttl_ms
