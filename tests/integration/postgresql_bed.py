@@ -221,7 +221,8 @@ class PgNode:
         """Waits until the driver shows something."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not what(self.driver.replication()):  # noqa: ASYNC110
+                while not what(self.driver.replication()):
+                    assert self.tending is None or not self.tending.done(), self.tending
                     await asyncio.sleep(WATCH_S)
         except TimeoutError:
             notes = "\n".join(map(str, self.sink.notes[-10:]))

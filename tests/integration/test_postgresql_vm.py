@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from standfast.core.record import DataMode, MemberKind
+from standfast.errors import TransientError
 from standfast.lab.databases import DATA, UNIT, dsn, install, make_application, numbers, sql
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab
@@ -189,6 +190,47 @@ async def test_a_planned_switchover(pair: PgPair) -> None:
     notes = old.machine.logs("standfast-agent")
     await pair.protected()
     assert "Rewind" not in notes.rpartition("Releasing")[2]
+
+
+async def test_a_standby_that_a_person_promotes_is_stopped_and_follows_again(
+    pair: PgPair,
+) -> None:
+    """F12, F96: it is found within ten seconds, and what it wrote is cut off and kept."""
+    active = await pair.protected()
+    standby = pair.other(active)
+    with pair.writing():
+        began = time.monotonic()
+        sql(standby.machine, "SELECT pg_promote()")
+        sql(standby.machine, "INSERT INTO written VALUES (-1)", "app")
+        await asyncio.to_thread(stopped, standby)
+        assert time.monotonic() - began < 10
+        await pair.bed.until(active, lambda s: len(s.in_sync) == 1, 20)
+        assert await pair.protected() is active
+    assert sql(standby.machine, "SELECT count(*) FROM written WHERE number < 0", "app") == "0"
+    aside = standby.machine.exec(["ls", f"{DATA}.standfast"])
+    assert "diverged-" in aside
+
+
+def stopped(node: VmParty) -> None:
+    """Waits until nothing there accepts writes."""
+    while True:
+        try:
+            if sql(node.machine, "SELECT pg_is_in_recovery()") == "t":
+                return
+        except TransientError:
+            return
+
+
+async def test_a_stunned_active_writes_nothing_when_it_wakes(pair: PgPair) -> None:
+    """F16."""
+    old = await pair.protected()
+    new = pair.other(old)
+    with pair.writing() as writing:
+        await asyncio.to_thread(old.machine.freeze)
+        await pair.bed.until(new, lambda s: s.role == "Active", 20)
+        await asyncio.to_thread(writing.wait_for, 50)
+        await asyncio.to_thread(old.machine.thaw)
+        assert await pair.protected() is new
 
 
 async def test_both_down_and_either_first(pair: PgPair) -> None:

@@ -85,6 +85,7 @@ class PostgresqlDriver:
         self._wants_active = False
         self._active: Postmaster | None = None
         self._lost_ms: int | None = None
+        self._noted = ""
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._news: Callable[[], None] = _nothing
@@ -131,12 +132,12 @@ class PostgresqlDriver:
             case Running.PRIMARY:
                 return ResourceState(Presence.RUNNING, "the server accepts writes")
             case Running.STANDBY:
-                return ResourceState(Presence.STOPPED, f"standby: {self._replication.message}")
+                return ResourceState(Presence.STOPPED, f"standby: {self._said}")
             case Running.NO:
                 return ResourceState(Presence.STOPPED, f"no server runs: {self._said}")
             case Running.UNKNOWN:
                 if await self._is_unpromoted():
-                    return ResourceState(Presence.STOPPED, "a standby is starting")
+                    return ResourceState(Presence.STOPPED, f"standby: {self._said}")
                 return ResourceState(Presence.UNKNOWN, "the server does not say what it is")
 
     @property
@@ -448,6 +449,11 @@ class PostgresqlDriver:
 
     def _say_trouble(self, error: StandfastError | None) -> None:
         """What keeps failing while nothing is active here; a call of the group says its own."""
+        if error is not None and error.problem != self._noted:
+            self._kit.note(
+                "TendingFailed", "A step for the copy did not work", error=error.problem
+            )
+        self._noted = "" if error is None else error.problem
         if self._wants_active or (error is not None and self._passes.failures < PATIENCE):
             return
         alert = [] if error is None else [Alert(TROUBLE, error.problem, error.remedy)]

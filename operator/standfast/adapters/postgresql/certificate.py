@@ -4,7 +4,6 @@ Nobody trusts it: the password, bound to the TLS channel, proves both sides. Its
 that the binding knows, which Ed25519 has not.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -12,19 +11,24 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from standfast.adapters.postgresql.account import Account
 from standfast.adapters.postgresql.places import Places
 
 NAME = "standfast.crt"
 LIFE = timedelta(days=36500)
 
 
-def has_own_certificate(places: Places, rows: Mapping[str, str]) -> bool:
-    """Whether the server uses a certificate of ours.
+def has_own_certificate(places: Places) -> bool:
+    """Whether the server on this node uses a certificate of ours: it does while there is one."""
+    return (places.own / NAME).exists()
 
-    Where the settings lie among the data, they may be a copy of another node's, whose certificate
-    is not here.
-    """
-    return "ssl_cert_file" in rows and (places.own / NAME).exists()
+
+async def make_certificate(places: Places, account: Account, node: str) -> None:
+    """Give the server one; from now on the settings of ours name it."""
+    certificate, key = self_signed(node)
+    await account.shell('mkdir -p -m 0700 "$1"', str(places.own))
+    await account.write(places.own / "standfast.key", key)
+    await account.write(places.own / NAME, certificate)
 
 
 def self_signed(name: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from standfast.adapters.postgresql import health
-from standfast.adapters.postgresql.certificate import has_own_certificate, self_signed
+from standfast.adapters.postgresql.certificate import has_own_certificate, make_certificate
 from standfast.adapters.postgresql.checkpointer import has_read_settings
 from standfast.adapters.postgresql.invitation import Invitation
 from standfast.adapters.postgresql.kit import Kit
@@ -152,7 +152,6 @@ class Leading:
         self._instance = kit.instance
         self._clock = kit.clock
         self._in_force = InForce()
-        self._has_own_certificate = False
         self._reloaded_ms = 0
         self._upkept_ms = 0
         self._invitation = b""
@@ -173,7 +172,6 @@ class Leading:
         path = self._instance.places.included
         rows = written(path.read_text() if path.exists() else "")
         before = read_names(rows.get("synchronous_standby_names", ""))
-        self._has_own_certificate = has_own_certificate(self._instance.places, rows)
         is_same = before.members == self.required
         self._in_force = InForce(before if is_same else before.next(self.required))
         if is_same and running is Running.STANDBY:
@@ -267,10 +265,11 @@ class Leading:
         return list(shown) == [self.names.text] and await has_read_settings(session)
 
     async def _write(self) -> bool:
-        own = str(self._instance.places.own) if self._has_own_certificate else ""
+        places = self._instance.places
+        own = str(places.own) if has_own_certificate(places) else ""
         wanted = Wanted(
             self._kit.resource,
-            self._instance.places.version,
+            places.version,
             names=self.names.text,
             own_certificate=own,
         )
@@ -286,11 +285,11 @@ class Leading:
         upkeep = await session.one(_UPKEEP, Upkeep)
         self._alerts = self._judge(upkeep, seen)
         hosts = [host for other in place.others for host in other.hosts]
+        places, account = self._instance.places, self._instance.account
+        if not upkeep.ssl and not has_own_certificate(places):
+            await make_certificate(places, account, place.me.name)
         changed = await self._write()
         changed |= await self._instance.write_hba(hba_block(hosts))
-        if not upkeep.ssl and not self._has_own_certificate:
-            await self._make_certificate(place.me.name)
-            changed = True
         if changed:
             await self._reload()
         password = await ensure_role(session, self._kit.passwords)
@@ -329,15 +328,6 @@ class Leading:
             setting = "synchronous_standby_names"
             found.append(health.overridden_alert(setting, self.names.text, seen.names))
         return tuple(found)
-
-    async def _make_certificate(self, name: str) -> None:
-        own, account = self._instance.places.own, self._instance.account
-        certificate, key = self_signed(name)
-        await account.shell('mkdir -p -m 0700 "$1"', str(own))
-        await account.write(own / "standfast.key", key)
-        await account.write(own / "standfast.crt", certificate)
-        self._has_own_certificate = True
-        await self._write()
 
     async def _keep_slots(self, session: Session, place: Place, slots: tuple[Slot, ...]) -> None:
         """One for each other node; one that lost what it kept is made anew."""

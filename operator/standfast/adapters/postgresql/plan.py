@@ -14,6 +14,8 @@ from standfast.adapters.postgresql.wal import History, Kin, kin, show_lsn
 
 STALLED_MS = 10_000
 """A standby that gets nothing for so long, and whose log the active has dropped, is built anew."""
+STUCK_MS = 120_000
+"""A standby that does not get to take connections, and gets on with nothing, is built anew."""
 APART_MS = 3000
 """So long must nothing have come to a running standby before it is believed to have gone another
 way: one that is cut off for a moment, or whose active is just stopping, is left alone."""
@@ -47,6 +49,7 @@ class Copy:
         control: None when there is no data directory, or nothing in it.
         history: Of the timeline it is on; none without data.
         position: How far it reaches for certain.
+        is_starting: The server does not answer yet, and can only follow.
         is_made: It was just copied or rewound, and not started since: it carries a backup label.
         is_fresh: It has no database besides those that initdb made.
         building: An unfinished build.
@@ -62,6 +65,7 @@ class Copy:
     control: Control | None
     history: History | None
     position: int = 0
+    is_starting: bool = False
     is_made: bool = False
     is_fresh: bool = False
     building: Building = Building.NOTHING
@@ -147,10 +151,12 @@ def next_step(copy: Copy, active: str, invitation: Invitation | None) -> Step:
     """
     if copy.running is Running.PRIMARY:
         return Stay("it accepts writes here without permission, and is stopped first")
-    if copy.running is Running.UNKNOWN:
+    if copy.running is Running.UNKNOWN and not copy.is_starting:
         return Stay("the server is there and does not answer yet")
     if invitation is None:
         return Stay(_waiting(copy, active))
+    if copy.is_starting:
+        return _starting(copy, active)
     if copy.version != invitation.version:
         return Refuse(
             f"PostgreSQL {copy.version} here cannot follow PostgreSQL {invitation.version} on "
@@ -166,8 +172,21 @@ def next_step(copy: Copy, active: str, invitation: Invitation | None) -> Step:
     return _related(copy, copy.control, copy.history, active, invitation)
 
 
+def _starting(copy: Copy, active: str) -> Step:
+    """It replays until its data are consistent, for which it may need what the active has."""
+    if not copy.is_configured:
+        return Configure(f"following {active}")
+    if copy.stalled_ms >= STUCK_MS:
+        message = (
+            f"it has replayed nothing for {copy.stalled_ms // 1000} s and takes no connections"
+        )
+        return StopServer(message, Why.BEHIND)
+    return Stay(f"starting, to follow {active}")
+
+
 def _waiting(copy: Copy, active: str) -> str:
-    role = "a standby runs here" if copy.running is Running.STANDBY else "nothing runs here"
+    runs = copy.running is Running.STANDBY or copy.is_starting
+    role = "a standby runs here" if runs else "nothing runs here"
     whom = f"{active} says how to follow it" if active else "another node is active"
     return f"{role}, until {whom}"
 

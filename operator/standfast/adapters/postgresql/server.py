@@ -19,7 +19,7 @@ from pathlib import Path
 LOOK_S = 0.005
 PROGRAM = "postgres"
 _READY = "ready"
-_REPLAYING = re.compile(r"startup recovering ([0-9A-F]{8})[0-9A-F]{16}")
+_REPLAYING = re.compile(r"startup recovering ([0-9A-F]{24})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ def _works_in(pid: int, data: Path) -> bool:
     return where.removesuffix(" (deleted)") == str(data)
 
 
-def replayed_timeline(data: Path) -> int:
-    """The timeline of the log that a standby replays, by the title of its process; 0: not known.
+def replaying(data: Path) -> str:
+    """The file of the log that a standby replays, by the title of its process; "": not known.
 
-    No view of a standby shows it while nothing streams.
+    Its first eight digits are the timeline, which no view shows while nothing streams.
     """
     for pid in processes(data):
         try:
@@ -94,8 +94,8 @@ def replayed_timeline(data: Path) -> int:
             continue
         found = _REPLAYING.search(title)
         if found is not None:
-            return int(found.group(1), 16)
-    return 0
+            return found.group(1)
+    return ""
 
 
 def tell(pid: int, number: signal.Signals) -> None:

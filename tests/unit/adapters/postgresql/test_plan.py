@@ -10,6 +10,7 @@ from standfast.adapters.postgresql.invitation import Invitation
 from standfast.adapters.postgresql.plan import (
     APART_MS,
     STALLED_MS,
+    STUCK_MS,
     BaseBackup,
     Building,
     Configure,
@@ -57,6 +58,17 @@ def test_what_accepts_writes_is_left_to_the_stop() -> None:
 
 def test_a_server_that_does_not_answer_is_not_touched() -> None:
     assert isinstance(step(replace(COPY, running=Running.UNKNOWN)), Stay)
+
+
+def test_a_starting_standby_is_told_of_another_active_and_not_left_stuck() -> None:
+    starting = replace(COPY, running=Running.UNKNOWN, is_starting=True)
+    assert isinstance(step(starting, None), Stay)
+    assert isinstance(step(starting), Configure)
+    told = replace(starting, is_configured=True)
+    assert step(told) == Stay("starting, to follow vm-a")
+    stuck = step(replace(told, stalled_ms=STUCK_MS))
+    assert isinstance(stuck, StopServer)
+    assert stuck.why is Why.BEHIND
 
 
 def test_no_data_are_copied() -> None:
@@ -155,6 +167,11 @@ def test_two_active_on_one_timeline_are_never_merged() -> None:
     assert isinstance(step(was_active(ClusterState.SHUT_DOWN), ACTIVE), BaseBackup)
     twin = replace(COPY, history=History(2, (Branch(1, 400),)))
     assert isinstance(step(twin, NEXT), BaseBackup)
+
+
+def test_what_is_copied_was_not_started_since_and_what_was_is_stopped_in_order_first() -> None:
+    crashed = replace(COPY, control=replace(CONTROL, state=ClusterState.ARCHIVE_RECOVERY))
+    assert isinstance(step(replace(crashed, beyond=NEXT.history), NEXT), StartStandby)
 
 
 def test_files_are_changed_at_rest_only() -> None:
