@@ -200,8 +200,7 @@ async def test_a_standby_that_a_person_promotes_is_stopped_and_follows_again(
     standby = pair.other(active)
     with pair.writing():
         began = time.monotonic()
-        sql(standby.machine, "SELECT pg_promote()")
-        sql(standby.machine, "INSERT INTO written VALUES (-1)", "app")
+        promote_and_write(standby)
         await asyncio.to_thread(stopped, standby)
         assert time.monotonic() - began < 10
         await pair.bed.until(active, lambda s: len(s.in_sync) == 1, 20)
@@ -209,6 +208,13 @@ async def test_a_standby_that_a_person_promotes_is_stopped_and_follows_again(
     assert sql(standby.machine, "SELECT count(*) FROM written WHERE number < 0", "app") == "0"
     aside = standby.machine.exec(["ls", f"{DATA}.standfast"])
     assert "diverged-" in aside
+
+
+def promote_and_write(node: VmParty) -> None:
+    """In one session, because the agent is quick."""
+    become = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
+    statements = ("-c", "SELECT pg_promote()", "-c", "INSERT INTO written VALUES (-1)")
+    node.machine.exec([*become, "psql", "-XAtq", "-d", "app", *statements])
 
 
 def stopped(node: VmParty) -> None:
