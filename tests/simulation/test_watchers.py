@@ -5,59 +5,24 @@ outside the promise's own bounds, and expects to be told. Broken rules of the co
 `tests/mutants`.
 """
 
-from dataclasses import replace
-
 import pytest
 
 from standfast.core.events import Stopped
 from standfast.core.ids import RunId
-from standfast.core.record import DataMode, MemberKind
-from standfast.core.timing import Profile
+from standfast.core.record import DataMode
 from standfast.simulator.database import Database
 from standfast.simulator.draw import plan_for
 from standfast.simulator.machine import Machine
-from standfast.simulator.plan import Fault, FaultKind, Habits, MachinePlan, NetworkPlan, Plan
+from standfast.simulator.plan import Fault, FaultKind, Habits
 from standfast.simulator.process import Process
 from standfast.simulator.service import Service
 from standfast.simulator.shrink import shrunk, traced
 from standfast.simulator.story import tell
 from standfast.simulator.timeline import EVENTS_MAX
 from standfast.simulator.world import World
+from tests.simulation.parts import NODE_A, NODE_B, pair, promise_broken
 
 K = FaultKind
-NODE_A, NODE_B, WITNESS = "node-a", "node-b", "witness-1"
-
-
-def pair(
-    *faults: Fault,
-    data: DataMode = DataMode.NONE,
-    rates: tuple[int, int, int] = (1_000_000, 1_000_000, 1_000_000),
-    **changes: object,
-) -> Plan:
-    """Two nodes and a witness in profile Normal, everything sharp."""
-    kinds = (MemberKind.DATA, MemberKind.DATA, MemberKind.WITNESS)
-    machines = tuple(
-        MachinePlan(name, kind, rate)
-        for name, kind, rate in zip((NODE_A, NODE_B, WITNESS), kinds, rates, strict=True)
-    )
-    plan = Plan(
-        seed="watchers",
-        timing=Profile.NORMAL.timing,
-        machines=machines,
-        data=data,
-        network=NetworkPlan(50, 10),
-        habits=Habits(sharp=True, start_ms_max=0, write_every_ms=100),
-        faults=faults,
-        busy_ms=20_000,
-    )
-    return replace(plan, **changes)  # type: ignore[arg-type]
-
-
-def promise_broken(plan: Plan) -> str:
-    violation = World(plan).run().violation
-    return "" if violation is None else violation.promise
-
-
 ISOLATED = (Fault(5_000, K.ISOLATE, NODE_A, lasts_ms=6_000),)
 STALLED = (Fault(5_000, K.STALL, NODE_A, lasts_ms=6_000),)
 SLOWED = (*ISOLATED, Fault(5_000, K.CLOCK_RATE, NODE_A, value=300_000))

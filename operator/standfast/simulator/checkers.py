@@ -126,8 +126,8 @@ class Checkers:
             if other is machine:
                 continue
             until_us = other.address_until_us()
-            if until_us is None or until_us <= now_us:
-                continue
+            if until_us is None or until_us == now_us:
+                continue  # it ends in this very moment
             if not (self.excused(machine) or self.excused(other)):
                 self.broken("S2", f"{machine.name} and {other.name} both answer for the address")
 
@@ -238,9 +238,13 @@ class Checkers:
                 f"{names[voter]} grants term {term} to {names[candidate]} after {names[earlier]}",
             )
 
-    def won(self, machine: Machine, term: int, *, consented: bool) -> None:
+    def won(self, machine: Machine, term: int, *, consented: bool, held: bool) -> None:
+        """A majority has granted; `held` if it held an older lease until now."""
         if consented:
             self._consents.add(term)
+        state = machine.process.state
+        if state is not None and not (state.local.eligible or held):
+            self.broken("eligible", f"{machine.name} wins term {term} although it may not stand")
         if (machine.process.uid, term) in self._released:
             self.broken("S4", f"{machine.name} holds term {term} again after releasing it")
 

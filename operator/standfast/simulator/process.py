@@ -415,7 +415,9 @@ class Process:
         assert before is not None
         asked = before.candidacy
         consented = asked is not None and asked.ask.consent is not None
-        self.machine.world.checkers.won(self.machine, effect.term, consented=consented)
+        held = before.holding is not None
+        checkers = self.machine.world.checkers
+        checkers.won(self.machine, effect.term, consented=consented, held=held)
         self._won_over = before.record
         self.machine.world.faults.spring("wins", self.machine)
         self.machine.set_deadline(effect.term, effect.until_ms)

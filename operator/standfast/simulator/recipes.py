@@ -109,8 +109,9 @@ def fenced_and_back(chance: Random, ttl: int) -> Iterator[Fault]:
 
 def old_data(chance: Random, ttl: int) -> Iterator[Fault]:
     """A copy falls behind; then the one that has everything is lost in the wrong moment."""
-    yield Fault(0, K.REPLICATION_CUT, STANDBY, lasts_ms=chance.randrange(ttl, 4 * ttl))
-    at_ms = chance.randrange(600, 600 + 2 * ttl)
+    long_ms = chance.choice((2, 2, 8)) * ttl
+    yield Fault(0, K.REPLICATION_CUT, STANDBY, lasts_ms=chance.randrange(ttl, ttl + 2 * long_ms))
+    at_ms = 600 + chance.randrange(long_ms)
     kind = chance.choice((K.ISOLATE, K.CRASH, K.STALL, K.CUT_STEP, K.AGENT_KILL, K.STUN))
     lasts_ms = chance.randrange(20, 3 * ttl)
     yield Fault(at_ms, kind, HOLDER, lasts_ms=lasts_ms, value=chance.randrange(6))
