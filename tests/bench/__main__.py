@@ -1,33 +1,31 @@
 """Measures the outage that a client sees: `make bench` writes `build/bench/failover.json`.
 
-A fresh TCP connection to the protected address begins every 20 ms with a timeout of 200 ms. Each
-case is done `--runs` times on one lab, profile Normal; minimum, median and maximum are printed,
-nothing is judged. The agent at rest is measured first.
+Of the web pair: a fresh TCP connection to the protected address begins every 20 ms with a timeout
+of 200 ms. Of the PostgreSQL pair, cases `pg-…`: the longest time without an acknowledged write.
+Each case is done `--runs` times, profile Normal (or `--profile`); minimum, median and maximum are
+printed, nothing is judged. The agent at rest is measured first.
 """
 
 import json
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from standfast.lab.cluster import LabCluster, bring_up
+from standfast.lab.cluster import LabCluster, bring_up, install_operator
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab, LabVm
 from standfast.lab.software import checkout
+from tests.bench import postgresql
+from tests.bench.case import Case, Fault
 
 VIP = "10.77.1.100"
 REST_S = 20
 CALM_S = 0.5
 OUT = Path("build/bench/failover.json")
-Fault = Callable[[str, str], object]
-"""Does something to a pair, told the names of active and standby."""
-
 PEERS = {
     "vm-crash": "keepalived 3.28, Pacemaker 12.06 (tuned 3.81), Patroni 25.2",
     "app-crash": "keepalived 1.22, Pacemaker 4.49 (tuned 2.55), Patroni 6.08",
@@ -36,19 +34,7 @@ PEERS = {
 }
 
 
-@dataclass
-class Case:
-    """What was measured of one kind of fault."""
-
-    profile: str = "Normal"
-    resource: str = "systemd web.service behind a vip"
-    outage_s: list[float] = field(default_factory=list)
-    both_s: list[float] = field(default_factory=list)
-
-
-def measure(
-    cluster: LabCluster, case: Case, act: Callable[[str, str], object], mover: str
-) -> None:
+def measure(cluster: LabCluster, case: Case, act: Fault, mover: str) -> None:
     """One run: the fault, the outage, the recovery.
 
     Args:
@@ -132,13 +118,44 @@ def at_rest(cluster: LabCluster) -> dict[str, dict[str, float]]:
 @click.option("--runs", default=7, show_default=True, help="Runs of each case.")
 @click.option("--case", "only", multiple=True, help="Only this case.")
 @click.option("--name", default="bench", show_default=True, help="Of the lab.")
-def main(runs: int, only: tuple[str, ...], name: str) -> None:
+@click.option("--profile", default="Normal", type=click.Choice([*postgresql.GOALS_S]))
+@click.option("--cost/--no-cost", default=True, help="Also pgbench, with and without protection.")
+def main(runs: int, only: tuple[str, ...], name: str, profile: str, *, cost: bool) -> None:
     console = Console()
+    rest: dict[str, dict[str, float]] = {}
+    cases: dict[str, Case] = {}
+    rates: dict[str, float] = {}
+    if profile == "Normal" and (not only or set(only) & set(PEERS)):
+        rest = measure_web(console, cases, runs, only, name)
+    if not only or set(only) & set(postgresql.CASES):
+        lab = Lab.up(f"{name}pg", Wanted(vms=2, networks=2))
+        try:
+            install_operator(lab)
+            found, rates = postgresql.run(
+                lab, console, runs=runs, only=only, profile=profile, cost=cost
+            )
+            cases |= found
+        finally:
+            lab.down()
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, object] = {kind: vars(case) for kind, case in cases.items()}
+    if rates:
+        figures["pgbench-tps"] = rates
+    out = OUT if profile == "Normal" else OUT.with_stem(f"{OUT.stem}-{profile.lower()}")
+    out.write_text(json.dumps(figures, indent=1))
+    show(console, cases, rest)
+    show_cost(console, rates)
+    console.print(f"written to {out}")
+
+
+def measure_web(
+    console: Console, cases: dict[str, Case], runs: int, only: tuple[str, ...], name: str
+) -> dict[str, dict[str, float]]:
+    """The web pair; answers what its agents cost at rest."""
     lab = Lab.up(name, Wanted(vms=2, networks=2))
     try:
         cluster = bring_up(lab, checkout() / "examples/01-web-pair", "web")
         rest = at_rest(cluster)
-        cases: dict[str, Case] = {}
         for kind, (act, mover) in faults(cluster).items():
             if only and kind not in only:
                 continue
@@ -148,27 +165,38 @@ def main(runs: int, only: tuple[str, ...], name: str) -> None:
                 console.print(f"{kind} {run + 1}/{runs}: {case.outage_s[-1]:.3f} s")
     finally:
         lab.down()
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps({kind: vars(case) for kind, case in cases.items()}, indent=1))
-    show(console, cases, rest)
+    return rest
 
 
 def show(console: Console, cases: dict[str, Case], rest: dict[str, dict[str, float]]) -> None:
     table = Table(title="Outage seen by a client, seconds", expand=False)
-    for column in ("case", "runs", "min", "median", "max", "on both", "peers on such a bed"):
+    heads = ("case", "runs", "min", "median", "max", "goal", "on both", "lost", "peers")
+    for column in heads:
         table.add_column(column)
     for kind, case in cases.items():
         outage = case.outage_s
-        figures = (min(outage), statistics.median(outage), max(outage), max(case.both_s))
-        shown = (f"{figure:.2f}" for figure in figures)
-        table.add_row(kind, str(len(outage)), *shown, PEERS[kind])
+        spread = (min(outage), statistics.median(outage), max(outage))
+        shown = [f"{figure:.2f}" for figure in spread]
+        goal = "" if case.goal_s is None else f"{case.goal_s:.1f}"
+        lost = str(sum(case.lost_acked)) if case.lost_acked else ""
+        both = f"{max(case.both_s):.2f}"
+        table.add_row(kind, str(len(outage)), *shown, goal, both, lost, PEERS.get(kind, ""))
     console.print(table)
     for vm, figures in rest.items():
         console.print(
             f"agent at rest in {vm}: {figures['core_percent']} % of a core, "
             f"{figures['rss_mb']} MB resident"
         )
-    console.print(f"written to {OUT}")
+
+
+def show_cost(console: Console, rates: dict[str, float]) -> None:
+    """What pgbench reached, and the ratios: what being protected costs."""
+    for kind, rate in rates.items():
+        share = f" ({rate / rates['alone']:.2f} of one server alone)"
+        console.print(f"pgbench, {kind}: {rate:.0f} transactions a second{share}")
+    if rates:
+        ratio = rates["synchronous"] / rates["streaming"]
+        console.print(f"waiting for the standby against not waiting: {ratio:.2f}")
 
 
 if __name__ == "__main__":

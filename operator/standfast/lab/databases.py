@@ -4,14 +4,76 @@ Called by tests, the demo and the benchmark. The programs are this machine's; ea
 settings of its own, in Debian's layout.
 """
 
-from standfast.lab.lab import Lab, LabVm
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from standfast.lab.cluster import LabCluster, install_operator
+from standfast.lab.lab import Lab, LabVm
+from standfast.lab.software import checkout
+
+EXAMPLE = checkout() / "examples/02-postgresql"
+CLUSTER = "orders"
+BUILT_S = 180.0
 UNIT = "postgresql@15-main.service"
 DATA = "/var/lib/postgresql/15/main"
 SETTINGS = "/etc/postgresql/15/main"
 APP = "app"
 INIT_S = 180.0
 _AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
+
+
+def bring_up(lab: Lab, *, operator: bool = True, profile: str = "Normal") -> LabCluster:
+    """From a fresh lab to a protected pair of the PostgreSQL example, with the writer's table.
+
+    Args:
+        lab: With two VMs.
+        operator: Whether to install the operator first.
+        profile: Of the timing.
+    """
+    install_all(lab)
+    if operator:
+        install_operator(lab)
+    cluster = declare(lab, profile=profile)
+    cluster.enroll()
+    settle(cluster)
+    make_application(lab.vm(cluster.active))
+    return cluster
+
+
+def install_all(lab: Lab) -> None:
+    """A database cluster in every VM."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(install, lab.vms()))
+
+
+def declare(lab: Lab, *, profile: str = "Normal") -> LabCluster:
+    """Apply the example, its addresses moved to where the lab is."""
+    cluster = LabCluster(lab, CLUSTER)
+    with tempfile.TemporaryDirectory() as directory:
+        cluster.apply(moved(lab, Path(directory) / "example", profile=profile))
+    return cluster
+
+
+def moved(lab: Lab, to: Path, *, profile: str = "Normal") -> Path:
+    """A copy of the example with its addresses in the lab's range."""
+    shutil.copytree(EXAMPLE, to)
+    for file in to.glob("*.yaml"):
+        text = file.read_text().replace("10.77.", f"10.{lab.state.addressing.octet}.")
+        file.write_text(text.replace("profile: Normal", f"profile: {profile}"))
+    return to
+
+
+def settle(cluster: LabCluster) -> None:
+    """Wait until the pair would survive the next failure without losing anything."""
+    for kind in ("Ready", "InSync", "Protected"):
+        cluster.wait(kind, timeout_s=BUILT_S)
+
+
+def vip(lab: Lab) -> str:
+    """The address of the example, where this lab is."""
+    return f"10.{lab.state.addressing.octet}.1.100"
 
 
 def install(vm: LabVm) -> None:

@@ -6,22 +6,24 @@ now; nothing is replayed, and a step that fails ends the demo with what was seen
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.status import Status
 
 from standfast.errors import TransientError
 from standfast.lab.cluster import LabCluster, install_operator
+from standfast.lab.databases import CLUSTER, declare, install_all, make_application, settle, vip
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab
-from standfast.lab.outages import Summary
-from standfast.lab.software import checkout
+from standfast.lab.ledger import Ledger
+from standfast.lab.writing import RunningWriter, longest_silence_ms
 
-EXAMPLE = "examples/01-web-pair"
-CLUSTER = "web"
-VIP = "10.77.1.100"
-CALM_S = 1.0
+EXAMPLE = "examples/02-postgresql"
+RECOVERED = 100
+"""So many acknowledged writes after a fault end the watching."""
 RECOVERED_S = 30.0
 
 
@@ -59,8 +61,44 @@ class Story:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A database pair with a client that writes all the time, and who is told about it."""
+
+    cluster: LabCluster
+    story: Story
+    ledger: Ledger
+    client: RunningWriter
+
+    def watch(self, act: Callable[[], object]) -> None:
+        """Lets something happen, and tells what the client saw of it."""
+        story, client = self.story, self.client
+        since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        before = len(client.acknowledged)
+        with story.step("The client's writes fail, and are acknowledged again"):
+            act()
+            client.wait_for_failure(since_ns / 1e6, timeout_s=RECOVERED_S)
+            client.wait_for(RECOVERED, timeout_s=RECOVERED_S)
+        silence_s = longest_silence_ms(client.writes, since_ns / 1e6) / 1000
+        after = len(client.acknowledged)
+        story.say(
+            f"[bold]no write acknowledged for {silence_s:.2f} s[/bold]; "
+            f"acknowledged so far: {before:,} before, {after - before:,} since"
+        )
+        verdict = self.ledger.check()
+        story.say(
+            f"[bold]{len(verdict.lost)} lost[/bold] of {verdict.acknowledged:,} acknowledged "
+            "writes, counted in the table"
+        )
+        address = vip(self.cluster.lab)
+        both_s = self.cluster.lab.both_held_s(address, since_ns)
+        story.say(f"both kernels held {address} for {both_s:.3f} s")
+        if both_s > 0:
+            raise TransientError(f"two VMs held {address} at once for {both_s:.3f} s")
+
+
 def tell(lab_name: str, console: Console, *, keep: bool = False) -> None:
-    """Brings a lab up, lets three things happen to a pair, and takes the lab down.
+    """Brings a lab up, lets three things happen to a database pair, and takes the lab down.
 
     Args:
         lab_name: Of the lab to use.
@@ -75,16 +113,25 @@ def tell(lab_name: str, console: Console, *, keep: bool = False) -> None:
     lab = _bring_up(lab_name, story)
     try:
         cluster = _protect(lab, story)
-        _lose_vm(cluster, story)
-        _partition(cluster, story)
-        _switch_over(cluster, story)
+        ledger = Ledger(lab, vip(lab))
+        story.title(f"A client inserts numbers at {vip(lab)}, on four connections, all the time")
+        with ledger.writing() as client:
+            scene = Scene(cluster, story, ledger, client)
+            _lose_vm(scene)
+            _partition(scene)
+            _switch_over(scene)
+        verdict = ledger.check()
+        story.say(
+            f"[bold]{verdict.acknowledged:,} writes acknowledged, {len(verdict.lost)} lost, "
+            f"{len(verdict.twice)} written twice[/bold]"
+        )
+        said = cluster.kubectl.standfast("history", CLUSTER)
+        story.shell(f"kubectl standfast history {CLUSTER}", said)
     finally:
         if not keep:
             with story.step("Everything removed"):
                 lab.down()
-    story.title(
-        "That is the job. What to type next: `standfast-lab up`, then examples/01-web-pair."
-    )
+    story.title(f"That is the job. What to type next: `standfast-lab up`, then {EXAMPLE}.")
 
 
 def _bring_up(lab_name: str, story: Story) -> Lab:
@@ -99,80 +146,55 @@ def _bring_up(lab_name: str, story: Story) -> Lab:
 
 
 def _protect(lab: Lab, story: Story) -> LabCluster:
-    with story.step("helm install standfast: two replicas ready"):
+    installed = "helm install standfast; in each VM PostgreSQL 15, as its package makes it"
+    with story.step(installed), ThreadPoolExecutor() as pool:
+        databases = pool.submit(install_all, lab)
         install_operator(lab)
-    cluster = LabCluster(lab, CLUSTER)
+        databases.result()
     with story.step(f"kubectl apply -f {EXAMPLE}/"):
-        cluster.apply(checkout() / EXAMPLE)
+        cluster = declare(lab)
     with story.step("Each VM given its bundle: kubectl standfast enroll"):
         cluster.enroll()
-    with story.step("The pair converges: Ready and Protected"):
-        cluster.wait_settled()
+    with story.step("vm-b gets a copy of vm-a's data and follows: Ready, InSync, Protected"):
+        settle(cluster)
+    make_application(lab.vm(cluster.active))
     story.shell("kubectl get hac", cluster.kubectl.run("get", "hac"))
     return cluster
 
 
-def _lose_vm(cluster: LabCluster, story: Story) -> None:
-    lab = cluster.lab
+def _lose_vm(scene: Scene) -> None:
+    cluster, story = scene.cluster, scene.story
     lost, heir = cluster.active, cluster.standby
     story.title(f"{lost}, the active VM, loses its power")
-    with story.step(f"{lost} powered off, {heir} answers at {VIP}"):
-        summary = _watch(lab, lambda: lab.vm(lost).off(), heir)
-    _tell_outage(story, summary)
+    scene.watch(lambda: cluster.lab.vm(lost).off())
     with story.step("The operator records it"):
         cluster.wait_active(heir)
     story.shell("kubectl get hac", cluster.kubectl.run("get", "hac"))
-    story.shell("kubectl standfast status web", cluster.kubectl.standfast("status", CLUSTER))
-    with story.step(f"{lost} powered on again: it comes back as standby"):
-        if lab.vm(lost).now().power != "on":
-            lab.vm(lost).on()
-        cluster.wait_settled()
+    with story.step(f"{lost} powered on again: its data are rewound, and it follows {heir}"):
+        if cluster.lab.vm(lost).now().power != "on":
+            cluster.lab.vm(lost).on()
+        settle(cluster)
+    said = cluster.kubectl.standfast("status", CLUSTER)
+    story.shell(f"kubectl standfast status {CLUSTER}", said)
 
 
-def _partition(cluster: LabCluster, story: Story) -> None:
-    lab = cluster.lab
+def _partition(scene: Scene) -> None:
+    cluster, story = scene.cluster, scene.story
     cut, heir = cluster.active, cluster.standby
-    story.title(f"{cut}, active again on its own, is cut off from every network")
-    since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    with story.step(f"{cut} isolated, {heir} answers at {VIP}"):
-        summary = _watch(lab, lambda: lab.net.cut(cut), heir)
-    _tell_outage(story, summary)
-    both_s = lab.both_held_s(VIP, since_ns)
-    story.say(f"both kernels held {VIP} for {both_s:.3f} s; {cut} let go before {heir} began")
-    if both_s > 0 or summary.both_s > 0:
-        raise TransientError(f"two VMs held {VIP} at once for {both_s:.3f} s")
-    with story.step("The networks healed: the pair is protected again"):
-        lab.net.heal()
+    story.title(f"{cut}, active now, is cut off from every network; its server runs on")
+    scene.watch(lambda: cluster.lab.net.cut(cut))
+    with story.step(f"The networks healed: {cut} gave up by itself, and follows {heir}"):
+        cluster.lab.net.heal()
         cluster.wait_active(heir)
-        cluster.wait_settled()
+        settle(cluster)
 
 
-def _switch_over(cluster: LabCluster, story: Story) -> None:
-    lab = cluster.lab
+def _switch_over(scene: Scene) -> None:
+    cluster, story = scene.cluster, scene.story
     heir = cluster.standby
-    story.title(f"A planned switchover to {heir}")
+    story.title(f"A planned switchover: kubectl standfast switchover {CLUSTER} --to {heir}")
     command = ("switchover", CLUSTER, "--to", heir, "--reason", "demo")
-    said: list[str] = []
-    with story.step(f"kubectl standfast switchover {CLUSTER} --to {heir}"):
-        summary = _watch(lab, lambda: said.append(cluster.kubectl.standfast(*command)), heir)
-    _tell_outage(story, summary)
+    scene.watch(lambda: cluster.kubectl.standfast(*command))
     with story.step("Recorded"):
         cluster.wait_active(heir)
-        cluster.wait_settled()
-    story.shell("kubectl standfast history web", cluster.kubectl.standfast("history", CLUSTER))
-
-
-def _watch(lab: Lab, act: Callable[[], object], heir: str) -> Summary:
-    """Connects to the address every 20 ms while something happens, until the heir answers."""
-    with lab.probe_vip(VIP) as probe:
-        probe.wait_for()
-        act()
-        probe.wait_for(heir, timeout_s=RECOVERED_S)
-        time.sleep(CALM_S)  # an address that comes back to the old VM would be seen here
-    return probe.summary
-
-
-def _tell_outage(story: Story, summary: Summary) -> None:
-    longest = max((outage.s for outage in summary.outages), default=0.0)
-    answered = ", ".join(f"{who} {count} times" for who, count in summary.answered_by.items())
-    story.say(f"[bold]no answer for {longest:.2f} s[/bold]; answered by {answered}")
+        settle(cluster)

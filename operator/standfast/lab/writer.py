@@ -23,6 +23,7 @@ import psycopg
 
 AGAIN_S = 0.02
 """Pause of a connection after a failure."""
+ASK_AGAIN_S, ASK_S = 0.02, 0.2
 WRITE_S = 0.4
 """A write that takes longer was not acknowledged."""
 SETTINGS = "connect_timeout=2 tcp_user_timeout=400 keepalives_idle=1 keepalives_interval=1"
@@ -31,9 +32,11 @@ SETTINGS = "connect_timeout=2 tcp_user_timeout=400 keepalives_idle=1 keepalives_
 async def write(dsn: str, numbers: Iterator[int], pause_s: float) -> None:
     """One connection after the other, one number after the other, for ever."""
     loop = asyncio.get_running_loop()
+    endpoint = endpoint_of(dsn)
     while True:
         number, began_ns = next(numbers), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         try:
+            await reached(*endpoint)
             async with asyncio.timeout(WRITE_S):
                 connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True)
         except (TimeoutError, psycopg.Error) as error:
@@ -56,6 +59,45 @@ async def write(dsn: str, numbers: Iterator[int], pause_s: float) -> None:
             with contextlib.suppress(psycopg.Error):
                 await connection.close()
         await asyncio.sleep(AGAIN_S)
+
+
+def endpoint_of(dsn: str) -> tuple[str, int]:
+    """Host and port of a connection string."""
+    fields = psycopg.conninfo.conninfo_to_dict(dsn)
+    return str(fields["host"]), int(fields.get("port") or 5432)
+
+
+async def reached(host: str, port: int) -> None:
+    """Return as soon as the server can be reached: a question every 20 ms, none waits for another.
+
+    A lost SYN is sent again after a second only; a client that waited for that would measure
+    itself and not the service.
+    """
+    asking: set[asyncio.Task[bool]] = set()
+    try:
+        while True:
+            asking.add(asyncio.create_task(_ask(host, port)))
+            done, asking = await asyncio.wait(
+                asking, timeout=ASK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if any(task.result() for task in done):
+                return
+            if done:
+                await asyncio.sleep(ASK_AGAIN_S)
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)  # cancelled
+
+
+async def _ask(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(ASK_S):
+            _, stream = await asyncio.open_connection(host, port)
+    except OSError:  # a TimeoutError is one
+        return False
+    stream.transport.abort()
+    return True
 
 
 def _cut(descriptor: int) -> None:

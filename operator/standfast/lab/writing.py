@@ -97,7 +97,7 @@ class RunningWriter(AbstractContextManager["RunningWriter"]):
         try:
             self.wait_for(1)
         except TransientError:
-            self._end()
+            self.end()
             raise
         return self
 
@@ -108,9 +108,12 @@ class RunningWriter(AbstractContextManager["RunningWriter"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Stop it; every line that it printed has been read on return. Idempotent."""
+        if self._process.stdout is None or self._process.stdout.closed:
+            return
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(STOP_S)
@@ -118,7 +121,6 @@ class RunningWriter(AbstractContextManager["RunningWriter"]):
             self._process.kill()
             self._process.wait()
         self._reader.join()
-        assert self._process.stdout is not None
         self._process.stdout.close()
 
     @property
@@ -142,6 +144,23 @@ class RunningWriter(AbstractContextManager["RunningWriter"]):
                     f"{count} more writes were not acknowledged within {timeout_s:g} s; last: "
                     f"{self.writes[-3:]}"
                 )
+
+    def wait_for_failure(self, since_ms: float, *, timeout_s: float = 30.0) -> None:
+        """Waits until a write was not acknowledged: the fault has reached the client.
+
+        Args:
+            since_ms: Failures before this moment of CLOCK_BOOTTIME do not count.
+            timeout_s: How long to wait.
+
+        Raises:
+            TransientError: All were acknowledged.
+        """
+        with self._news:
+            if not self._news.wait_for(
+                lambda: any(write.error and write.ms >= since_ms for write in self.writes),
+                timeout_s,
+            ):
+                raise TransientError(f"every write was acknowledged for {timeout_s:g} s")
 
     def _read(self) -> None:
         assert self._process.stdout is not None
