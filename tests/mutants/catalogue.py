@@ -374,6 +374,14 @@ STANDING = (
         "        True\n        and",
     ),
     Mutant(
+        "wins-in-maintenance",
+        "Standing: a candidate that may not stand any more gives up",
+        "core/quorum.py",
+        "    if state.candidacy is not None and state.holding is None "
+        "and not event.local.eligible:",
+        "    if False:",
+    ),
+    Mutant(
         "grant-of-another-run-counts",
         "Messages: an answer counts only for the present run",
         "core/asking.py",

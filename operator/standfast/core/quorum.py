@@ -295,6 +295,8 @@ def _local_changed(turn: Turn, event: LocalChanged) -> None:
     if newly and state.stand_at_ms is None and state.holding is None:
         state = replace(state, stand_at_ms=turn.now_ms + rank_delay_ms(state))
     turn.state = state
+    if state.candidacy is not None and state.holding is None and not event.local.eligible:
+        give_up(turn, ())  # it may not stand any more, so it must not win either
 
 
 def wake_at_ms(state: State) -> int | None:

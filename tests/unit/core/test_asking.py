@@ -305,6 +305,34 @@ def test_an_ineligible_node_does_not_stand_and_stands_when_it_becomes_eligible()
     assert one.stands_within(5_000)
 
 
+@pytest.mark.parametrize("pre", [True, False])
+def test_a_candidate_that_may_not_stand_any_more_gives_up(pre: bool) -> None:
+    """Maintenance that begins while votes are on their way: it must not win what it cannot use."""
+    one = One(A)
+    one.stand()
+    if not pre:
+        one.grant(B)
+    ask = asked(one)
+    assert ask.pre is pre
+    one.tell(LocalChanged(Local(eligible=False)))
+    assert one.state.candidacy is None
+    assert bool(one.sent(Release)) is not pre
+    one.hear(W, Grant(pre, ask.request, one.state.run, ask.term, ask.record.config.id, ask.ttl_ms))
+    assert one.state.holding is None
+    assert not one.stands_within(5_000)
+
+
+def test_who_stands_to_keep_a_lease_goes_on_although_it_becomes_ineligible() -> None:
+    one = One(A)
+    one.win(B, W)
+    held = one.state.holding
+    assert held is not None
+    one.hear(B, Refuse(Ask.RENEW, held.beat, one.state.run, held.term, 9, Refusal.OLD_TERM))
+    assert one.state.candidacy is not None
+    one.tell(LocalChanged(Local(eligible=False)))
+    assert one.state.candidacy is not None
+
+
 def test_a_node_that_its_own_data_forbid_does_not_even_ask() -> None:
     config = config_of(A, B, W, data=DataMode.REPLICATED)
     one = One(A, config, record=record_of(config, Version(3, 1), B, in_sync=frozenset({B})))
