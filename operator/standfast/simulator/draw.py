@@ -53,6 +53,8 @@ WEIGHTS: dict[FaultKind, int] = {
     K.CLOCK_RATE: 4,
     K.CLOCK_SUSPECT: 1,
     K.ISOLATE: 6,
+    K.MUTE: 4,
+    K.LATE_TO: 3,
     K.CUT: 6,
     K.CUT_BOTH: 6,
     K.FLAP: 2,
@@ -237,7 +239,9 @@ def _fault(chance: Random, plan: Plan, at_ms: int, kind: FaultKind) -> Fault:
     shortly_ms = chance.randrange(20, 600)
     about_ms = chance.randrange(ttl_ms // 4, 3 * ttl_ms)
     match kind:
-        case K.CRASH | K.AGENT_KILL | K.STALL | K.STUN | K.REBOOT | K.ISOLATE | K.DISK_FULL:
+        case (
+            K.CRASH | K.AGENT_KILL | K.STALL | K.STUN | K.REBOOT | K.ISOLATE | K.MUTE | K.DISK_FULL
+        ):
             return Fault(at_ms, kind, who, lasts_ms=chance.choice((shortly_ms, about_ms)))
         case K.POWER_CUT | K.SUSPEND | K.DISK_WIPED | K.CLONE:
             lasts_ms = chance.randrange(3 * ttl_ms, 12 * ttl_ms)
@@ -249,6 +253,9 @@ def _fault(chance: Random, plan: Plan, at_ms: int, kind: FaultKind) -> Fault:
             what = chance.choice((K.ISOLATE, K.STALL, K.AGENT_KILL, K.CRASH, K.STUN))
             lasts_ms = chance.choice((shortly_ms, about_ms))
             return Fault(at_ms, kind, chance.choice(MOMENTS), what.value, lasts_ms)
+        case K.LATE_TO:
+            value = chance.randrange(5, ttl_ms // 2)
+            return Fault(at_ms, kind, who, lasts_ms=about_ms, value=value)
         case K.CLOCK_RATE:
             return Fault(at_ms, kind, who, value=_rate(chance, plan.timing))
         case K.CUT | K.CUT_BOTH:

@@ -55,6 +55,8 @@ class Faults:
             FaultKind.CLOCK_RATE: self._clock_rate,
             FaultKind.CLOCK_SUSPECT: self._clock_suspect,
             FaultKind.ISOLATE: self._isolate,
+            FaultKind.MUTE: self._cut,
+            FaultKind.LATE_TO: self._late_to,
             FaultKind.CUT: self._cut,
             FaultKind.CUT_BOTH: self._cut,
             FaultKind.FLAP: self._flap,
@@ -223,8 +225,10 @@ class Faults:
             *self.world.stores,
             *(op.name for op in self.world.operators),
         ]
+        others = [name for name in everywhere if name != fault.who]
+        if fault.kind is FaultKind.MUTE:
+            return [(fault.who, other) for other in others]
         if fault.kind is FaultKind.ISOLATE:
-            others = [name for name in everywhere if name != fault.who]
             return [link for o in others for link in ((fault.who, o), (o, fault.who))]
         there = (fault.who, fault.other)
         return [there] if fault.kind is FaultKind.CUT else [there, there[::-1]]
@@ -257,6 +261,15 @@ class Faults:
                 self.world.mend(links)
 
         turn()
+        return end
+
+    def _late_to(self, fault: Fault) -> End:
+        late = self.world.network.late_to_us
+        late[fault.who] = fault.value * 1000
+
+        def end() -> None:
+            late.pop(fault.who, None)
+
         return end
 
     def _storm(self, fault: Fault) -> End:

@@ -24,6 +24,7 @@ class Network:
         "copied",
         "disturbed_us",
         "late",
+        "late_to_us",
         "lost",
         "plan",
         "slow_us",
@@ -37,6 +38,7 @@ class Network:
         self._cuts: dict[Link, int] = {}
         self.storm_per_mille = 0
         self.slow_us = 0
+        self.late_to_us: dict[str, int] = {}
         self.lost = 0
         self.late = 0
         self.copied = 0
@@ -87,6 +89,10 @@ class Network:
         wait_us = plan.delay_us_min + int(self._chance() * plan.delay_us_spread)
         if self.slow_us:
             wait_us += int(self._chance() * self.slow_us)
+            self._disturb(link, wait_us)
+        more_us = self.late_to_us.get(link[1])
+        if more_us is not None:
+            wait_us += more_us
             self._disturb(link, wait_us)
         if fate < plan.copied_per_mille:
             self.copied += 1

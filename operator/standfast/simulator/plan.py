@@ -36,6 +36,8 @@ class FaultKind(Enum):
     CLOCK_RATE = "ClockRate"  # the clock of who runs at value parts per million
     CLOCK_SUSPECT = "ClockSuspect"  # the clocks of who contradict each other
     ISOLATE = "Isolate"  # nobody hears who, and who hears nobody
+    MUTE = "Mute"  # nobody hears who, and who hears everybody
+    LATE_TO = "LateTo"  # what is sent to who takes value ms longer
     CUT = "Cut"  # who is not heard by other (one way)
     CUT_BOTH = "CutBoth"  # neither hears the other
     FLAP = "Flap"  # the link goes and comes every value ms

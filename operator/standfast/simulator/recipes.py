@@ -147,6 +147,20 @@ def ambushed(chance: Random, ttl: int) -> Iterator[Fault]:
     yield Fault(chance.randrange(1, 300), trigger, who, lasts_ms=lasts_ms)
 
 
+def late_answers(chance: Random, ttl: int) -> Iterator[Fault]:
+    """What is sent to the holder takes long, and suddenly nobody hears it any more."""
+    who = chance.choice((HOLDER, HOLDER, STANDBY))
+    value = chance.randrange(5, 10 + ttl // 2)
+    yield Fault(0, K.LATE_TO, who, lasts_ms=5 * ttl, value=value)
+    if who == STANDBY:
+        yield Fault(10, K.AMBUSH, "wins", K.MUTE.value, lasts_ms=4 * ttl)
+        yield Fault(20, chance.choice((K.STALL, K.CRASH)), HOLDER, lasts_ms=4 * ttl)
+        return
+    for _ in range(chance.randrange(1, 3)):
+        at_ms = chance.randrange(ttl, 4 * ttl)
+        yield Fault(at_ms, K.MUTE, HOLDER, lasts_ms=chance.randrange(ttl, 3 * ttl))
+
+
 def stunned_holder(chance: Random, ttl: int) -> Iterator[Fault]:
     """The holder is stopped by its hypervisor, taken over from, and wakes."""
     lasts_ms = chance.randrange(ttl // 2, 3 * ttl)
@@ -174,6 +188,7 @@ RECIPES: tuple[Recipe, ...] = (
     fenced_and_back,
     old_data,
     left_behind,
+    late_answers,
     ambushed,
     ambushed,
     stunned_holder,
