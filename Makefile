@@ -74,6 +74,11 @@ integration: ## Adapters against real parts: API server, vCenter simulator, syst
 load: setup ## What measures a machine under load or boots a full one: guard, watchdog
 	$(PYTEST) tests/integration -q --timeout 600 -m load
 
+.PHONY: chaos
+chaos: setup ## Random faults on a real pair: RUNS=n SEED=s [EXAMPLE=web|postgresql]
+	$(RUN) python -m standfast.lab.chaos --runs $(or $(RUNS),20) --seed $(or $(SEED),1) \
+	  --example $(or $(EXAMPLE),web)
+
 .PHONY: e2e
 e2e: ## The whole in the lab
 	$(PYTEST) tests/e2e -q --timeout 300

@@ -1,0 +1,135 @@
+"""The pair that a campaign strikes: one of the examples, applied as it stands, and what it means.
+
+Called by `campaign`. The lab may have any range of addresses; the example's are moved there.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from standfast.errors import StandfastError
+from standfast.lab import databases, kubectl
+from standfast.lab.cluster import LabCluster, install_operator
+from standfast.lab.lab import Lab
+from standfast.lab.software import checkout
+
+EXAMPLE_RANGE = "10.77."
+BUILT_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One example.
+
+    Args:
+        example: Its directory in `examples/`.
+        cluster: Name of the `HACluster` in it.
+        unit: Of the application.
+        group: The unit's control group, below the VM's.
+        conditions: What must be true before the next run.
+        exclusive_processes: Whether the unit may run on one node only.
+        writes: Whether a client writes, and its writes are counted.
+        prepare: Done in every VM before anything is applied.
+        begin: Done once the pair has settled.
+    """
+
+    example: str
+    cluster: str
+    unit: str
+    group: str
+    conditions: tuple[str, ...] = ("Ready", "Protected")
+    exclusive_processes: bool = True
+    writes: bool = False
+    prepare: Callable[[Lab], None] = lambda _: None
+    begin: Callable[[LabCluster], None] = lambda _: None
+
+    def address(self, lab: Lab) -> str:
+        """The protected address."""
+        return f"10.{lab.state.addressing.octet}.1.100"
+
+
+def _install_databases(lab: Lab) -> None:
+    for vm in lab.vms():
+        databases.install(vm)
+
+
+def _make_application(cluster: LabCluster) -> None:
+    databases.make_application(cluster.lab.vm(cluster.active))
+
+
+SUBJECTS: Mapping[str, Subject] = {
+    "web": Subject(
+        example="01-web-pair",
+        cluster="web",
+        unit="web.service",
+        group="system.slice/web.service",
+    ),
+    "postgresql": Subject(
+        example="02-postgresql",
+        cluster="orders",
+        unit=databases.UNIT,
+        group=f"system.slice/system-postgresql.slice/{databases.UNIT}",
+        conditions=("Ready", "InSync", "Protected"),
+        exclusive_processes=False,
+        writes=True,
+        prepare=_install_databases,
+        begin=_make_application,
+    ),
+}
+
+
+def make(lab: Lab, subject: Subject, scratch: Path) -> LabCluster:
+    """From a fresh lab to a protected pair.
+
+    Args:
+        lab: With operator, vCenter and two VMs.
+        subject: Which example.
+        scratch: Takes a copy of it.
+    """
+    subject.prepare(lab)
+    install_operator(lab)
+    cluster = LabCluster(lab, subject.cluster)
+    cluster.apply(moved(checkout() / "examples" / subject.example, lab, scratch))
+    cluster.enroll()
+    settle(cluster, subject, BUILT_S)
+    subject.begin(cluster)
+    return cluster
+
+
+def settle(cluster: LabCluster, subject: Subject, timeout_s: float) -> None:
+    """Waits until the pair would survive the next fault.
+
+    Raises:
+        TransientError: It is not so within `timeout_s`; with the condition that is missing.
+    """
+    until_s = time.monotonic() + timeout_s
+    cluster.wait(subject.conditions[0], timeout_s=timeout_s)
+    kubectl.until("one node active, one ready to stand", lambda: _roles(cluster), timeout_s, 0.3)
+    for condition in subject.conditions:
+        cluster.wait(condition, timeout_s=max(1.0, until_s - time.monotonic()))
+
+
+def _roles(cluster: LabCluster) -> str | None:
+    """What the agents say of themselves, past the operator, which may not have heard of it yet."""
+    said: list[str] = []
+    for name, _ in cluster.nodes():
+        try:
+            now = cluster.agent_status(name)
+        except StandfastError as error:
+            return f"{name}: {error}"
+        reasons = cast("list[str]", now.get("ineligibleReasons") or [])
+        said.append(f"{now.get('role')}{' but ' if reasons else ''}{'; '.join(reasons)}")
+    return None if sorted(said) == ["Active", "Standby"] else f"they are {said}"
+
+
+def moved(example: Path, lab: Lab, to: Path) -> Path:
+    """The example with its addresses in the lab's range."""
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(example, to)
+    for file in to.glob("*.yaml"):
+        there = f"10.{lab.state.addressing.octet}."
+        file.write_text(file.read_text().replace(EXAMPLE_RANGE, there))
+    return to
