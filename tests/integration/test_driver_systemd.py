@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 
 import pytest
@@ -17,6 +17,7 @@ from standfast.adapters.linux.units import SystemdUnits
 from standfast.errors import TransientError, UserError
 from standfast.lab.lab import LabVm
 from standfast.ports.resource import Change, Presence, Verdict
+from standfast.ports.units import AtBoot
 from tests.integration.lab_bed import bare_lab
 from tests.unit.adapters.contracts import DriverContract, Subject, next_event, watched
 
@@ -26,6 +27,7 @@ PLAIN = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
 UNITS = {
     "plain": PLAIN,
     "again": PLAIN + "Restart=always\nRestartSec=50ms\n[Install]\nWantedBy=multi-user.target\n",
+    "booted": PLAIN + "[Install]\nWantedBy=multi-user.target\n",
     "deaf": "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n",
     "leaver": "[Service]\nKillMode=process\nExecStart=/bin/sh -c 'sleep 99 & exec sleep 9'\n",
     "hangs": PLAIN + "ExecStop=/bin/sleep infinity\nTimeoutStopSec=infinity\n",
@@ -59,7 +61,7 @@ def systemd() -> Iterator[Systemd]:
             place.write_text(f"[Unit]\nDescription={name}\n{text}")
         found = Systemd(vm)
         found.ctl("daemon-reload")
-        found.ctl("enable", "again.service")
+        found.ctl("enable", "again.service", "booted.service")
         found.ctl("mask", "--runtime", "hidden.service")
         yield found
 
@@ -232,6 +234,23 @@ async def test_a_kill_outlasts_restart_always(
         await driver.start(None)
         assert events.empty()
     await driver.stop(5000)
+
+
+async def test_a_unit_enabled_at_boot_is_refused_or_disabled_by_policy(
+    systemd: Systemd, units: SystemdUnits
+) -> None:
+    """A node that comes up starts nothing before it has asked."""
+    machine = FakeMachine(FakeClock(), FakeWire(), ip_interface("10.0.0.1/24"))
+    sink = RecordingSink()
+    host = DriverHost(BootClock(), sink, machine, machine, machine, machine, units)
+    config = SystemdConfig("app", "booted.service")
+    (said,) = await SystemdDriver(config, host).ready()
+    assert said.startswith("booted.service is enabled: after a reboot it would run")
+    driver = SystemdDriver(config, replace(host, at_boot=lambda: AtBoot.DISABLE))
+    assert await driver.ready() == []
+    assert systemd.ctl("is-enabled", "booted.service") == "disabled"
+    assert await driver.ready() == []
+    assert await driver.concerns() == []
 
 
 async def test_a_restart_by_systemd_is_a_death(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from standfast.adapters.drivers import DriverHost, VipConfig, linux_host
+from standfast.adapters.drivers import DriverHost, VipConfig, linux_host, vip_rival
 from standfast.adapters.drivers.vip import VipDriver
 from standfast.adapters.fakes import RecordingSink
 from standfast.adapters.linux.clock import BootClock
@@ -106,6 +106,32 @@ async def test_a_stranger_is_refused_by_its_mac(
     with pytest.raises(TransientError, match=machines[1].mac):
         await driver.start(host.clock.now_ms() + 60_000)
     assert not machines[0].holds(vip.ip)
+
+
+async def an_alert_of(sink: RecordingSink) -> None:
+    """Returns when an alert is raised."""
+    async with asyncio.timeout(5):
+        while not sink.alerts:  # noqa: ASYNC110 the sink is a plain dictionary
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stranger_that_comes_later_is_told_by_its_mac(
+    vip: Vip,
+    machines: list[Machine],
+    host: DriverHost,
+    driver: VipDriver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F47, after the take-over."""
+    monkeypatch.setattr(vip_rival, "ASK_EVERY_S", 0.1)
+    await driver.start(host.clock.now_ms() + 60_000)
+    await asyncio.sleep(0.5)
+    assert host.sink.alerts == {}
+    shell(f"ip -n {machines[1].namespace} addr add {vip} dev eth0 nodad")
+    await an_alert_of(host.sink)
+    assert machines[1].mac in host.sink.alerts["web-ip", vip_rival.CONFLICT].message
+    await driver.stop(1000)
+    assert host.sink.alerts == {}
 
 
 async def test_measured_take_over(

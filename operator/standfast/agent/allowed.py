@@ -23,6 +23,7 @@ from typing import assert_never
 
 from standfast.errors import UserError
 from standfast.ports.events import Alert
+from standfast.ports.units import AtBoot
 from standfast.wire.resources import Postgresql, ResourceSpec, Systemd, Vip
 
 PATH = Path("/etc/standfast/agent.toml")
@@ -47,6 +48,12 @@ addresses = ["0.0.0.0/0", "::/0"]
 #   directories = ["/srv/data"]
 directories = []
 
+# What happens to a protected unit that systemd would start at boot by itself, before anybody was
+# asked who is active: "refuse" (this node does not stand until it is disabled), "disable" (the
+# agent disables it) or "report".
+[boot]
+enabled_units = "refuse"
+
 # The guard feeds a hardware watchdog while this node may run its resources. To see that it works:
 # systemctl stop standfast-guard; standfast-guard --try-watchdog. The machine is reset by it.
 # [watchdog]
@@ -67,8 +74,9 @@ SYSTEM_UNITS = (
 )
 """What no pattern of the file matches: losing it would lose the host."""
 
-_SECTIONS = frozenset({"allow", "watchdog"})
+_SECTIONS = frozenset({"allow", "boot", "watchdog"})
 _KEYS = ("units", "addresses", "directories")
+_BOOT_KEY = "enabled_units"
 _WILD = frozenset("*?[")
 
 
@@ -81,12 +89,14 @@ class Allowed:
         units: Names and patterns.
         addresses: Networks.
         directories: Absolute, each with all below it.
+        at_boot: What happens to units that systemd starts by itself.
     """
 
     path: Path
     units: tuple[str, ...]
     addresses: tuple[IPv4Network | IPv6Network, ...]
     directories: tuple[PurePosixPath, ...]
+    at_boot: AtBoot = AtBoot.REFUSE
 
     def check(self, resources: Sequence[ResourceSpec]) -> None:
         """Let a declaration pass, or refuse it whole.
@@ -190,6 +200,7 @@ def parse(text: str, path: Path = PATH) -> Allowed:
         units=units,
         addresses=tuple(_network(path, entry) for entry in addresses),
         directories=tuple(_directory(path, entry) for entry in directories),
+        at_boot=_at_boot(path, sections.get("boot", {})),
     )
 
 
@@ -227,6 +238,17 @@ def _texts(path: Path, section: dict[str, object], key: str) -> tuple[str, ...]:
     if not isinstance(rows, list) or not all(isinstance(row, str) and row for row in rows):
         raise _unreadable(path, f'{key} is not a list of texts, as {key} = ["..."]')
     return tuple(rows)
+
+
+def _at_boot(path: Path, section: object) -> AtBoot:
+    if not isinstance(section, dict):
+        raise _unreadable(path, "boot is not a section: write [boot]")
+    _only(path, "[boot]", section, {_BOOT_KEY})
+    said = section.get(_BOOT_KEY, AtBoot.REFUSE.value)
+    known = {policy.value: policy for policy in AtBoot}
+    if said not in known:
+        raise _unreadable(path, f"{_BOOT_KEY} is {said!r}, and can be {', '.join(known)}")
+    return known[said]
 
 
 def _network(path: Path, entry: str) -> IPv4Network | IPv6Network:

@@ -46,7 +46,7 @@ def linux_drivers(clock: Clock, sink: EventSink, plan: Plan) -> MakeDriver:
     def make(spec: Spec) -> ResourceDriver:
         nonlocal host
         if host is None:
-            host = linux_host(clock, sink)
+            host = linux_host(clock, sink, lambda: load().at_boot)
         config = config_of(spec)
         return GuardedDriver(make_driver(config, host), plan, partial(targets_of, config, host))
 

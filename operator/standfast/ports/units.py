@@ -6,7 +6,21 @@ answer within a few seconds.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
+
+
+class AtBoot(Enum):
+    """What happens to a protected unit that systemd would start at boot by itself."""
+
+    REFUSE = "refuse"
+    """The node does not stand until somebody has disabled it."""
+
+    DISABLE = "disable"
+    """The agent disables it."""
+
+    REPORT = "report"
+    """It is reported and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,10 @@ class Units(Protocol):
 
     async def processes(self, unit: str) -> list[UnitProcess]:
         """The processes in its control group now, those left by an earlier run included."""
+        ...
+
+    async def disable(self, unit: str) -> None:
+        """Let the service manager start it no more by itself, from the next boot on."""
         ...
 
     async def forget_failures(self, unit: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from standfast.agent.allowed import DEFAULT_TEXT, Allowed, load, parse, write_default
 from standfast.errors import UserError
 from standfast.guard.settings import watchdog_of
+from standfast.ports.units import AtBoot
 from standfast.wire.resources import Systemd, Vip
 
 PATH = Path("/etc/standfast/agent.toml")
@@ -129,7 +130,7 @@ def test_what_is_not_named_is_not_allowed() -> None:
     [
         ("[allow", "Expected"),
         ("allow = 3", "allow is not a section"),
-        ("[alow]", "the file has 'alow', and takes allow, watchdog"),
+        ("[alow]", "the file has 'alow', and takes allow, boot, watchdog"),
         ("[allow]\nunit = []", "has 'unit', and takes addresses, directories, units"),
         ('[allow]\nunits = "web.service"', "units is not a list of texts"),
         ("[allow]\nunits = [3]", "units is not a list of texts"),
@@ -177,3 +178,26 @@ def test_the_guard_reads_the_same_file(tmp_path: Path) -> None:
     load(path)
     found, troubles = watchdog_of(path)
     assert (found is not None, troubles) == (True, ())
+
+
+@pytest.mark.parametrize("policy", list(AtBoot))
+def test_what_happens_to_units_that_systemd_starts_by_itself(policy: AtBoot) -> None:
+    assert parse(f'[boot]\nenabled_units = "{policy.value}"').at_boot is policy
+
+
+def test_a_host_without_a_word_about_it_refuses() -> None:
+    assert parse("").at_boot is AtBoot.REFUSE
+    assert parse(DEFAULT_TEXT).at_boot is AtBoot.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[boot]\nenabled_units = "mask"', "can be refuse, disable, report"),
+        ("[boot]\nunits = 1", r"\[boot\] has 'units', and takes enabled_units"),
+        ("boot = 1", "boot is not a section"),
+    ],
+)
+def test_a_policy_that_does_not_read(text: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        parse(text)

@@ -11,11 +11,16 @@ from standfast.adapters.linux.units import SystemdUnits
 from standfast.ports.clock import Clock
 from standfast.ports.events import EventSink
 from standfast.ports.network import AddressEvents, AddressTable, LeaseFilter, Neighbours
-from standfast.ports.units import Units
+from standfast.ports.units import AtBoot, Units
 
 
 async def _nothing_open() -> None:
     """For twins."""
+
+
+def _refuse() -> AtBoot:
+    """The policy of a host whose administrator has said nothing."""
+    return AtBoot.REFUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +38,13 @@ class DriverHost:
     neighbours: Neighbours
     units: Units
     close: Callable[[], Awaitable[None]] = _nothing_open
+    at_boot: Callable[[], AtBoot] = _refuse
+    """Reads the host's policy for units that systemd starts by itself."""
 
 
-def linux_host(clock: Clock, sink: EventSink) -> DriverHost:
+def linux_host(
+    clock: Clock, sink: EventSink, at_boot: Callable[[], AtBoot] = _refuse
+) -> DriverHost:
     """This machine. Builds our tables in the packet filter; opens two netlink sockets."""
     addresses = KernelAddresses()
     lease_filter = NftLeaseFilter(clock)
@@ -57,4 +66,5 @@ def linux_host(clock: Clock, sink: EventSink) -> DriverHost:
         neighbours=neighbours,
         units=units,
         close=close,
+        at_boot=at_boot,
     )

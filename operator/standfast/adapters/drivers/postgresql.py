@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from standfast.adapters.drivers.boot import settled_at_boot
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.drivers.unit_findings import concerns, obstacle
 from standfast.adapters.postgresql import health
@@ -41,6 +42,7 @@ from standfast.ports.resource import (
     ResourceState,
     Verdict,
 )
+from standfast.ports.units import AtBoot, UnitFacts
 
 LEADING_S = 0.25
 FOLLOWING_S = 0.5
@@ -176,12 +178,22 @@ class PostgresqlDriver:
         try:
             found = self._distrust()
             facts = await self._host.units.facts(self._config.unit)
+            at_boot = await self._at_boot(facts)
         except StandfastError as error:
             return [f"{error.problem} ({error.remedy})" if error.remedy else error.problem]
         blocked = [found, obstacle(self._config.unit, self.name, facts)]
         said = [f"{error.problem} ({error.remedy})" for error in blocked if error is not None]
         full = [room for room in health.rooms(self._config.data) if room.is_out]
-        return said + [f"the disk of {room.path} is full" for room in full]
+        return said + at_boot + [f"the disk of {room.path} is full" for room in full]
+
+    async def _at_boot(self, facts: UnitFacts) -> list[str]:
+        """Why a server that starts with the machine keeps this node from standing."""
+        start_conf = self._instance.places.settings / "start.conf"
+        if not health.starts_at_boot(start_conf):
+            return await settled_at_boot(self._host, self._config.unit, facts)
+        alert = health.boot_alert(self._config.unit, start_conf)
+        is_reported = self._host.at_boot() is AtBoot.REPORT
+        return [] if is_reported else [f"{alert.message} ({alert.remedy})"]
 
     async def concerns(self) -> list[Alert]:
         try:

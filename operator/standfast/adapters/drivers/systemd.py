@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from standfast.adapters.drivers.boot import settled_at_boot
 from standfast.adapters.drivers.config import SystemdConfig
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.drivers.unit_findings import concerns, obstacle
-from standfast.errors import TransientError
+from standfast.errors import StandfastError, TransientError
 from standfast.ports.events import Alert
 from standfast.ports.resource import (
     Change,
@@ -133,10 +134,12 @@ class SystemdDriver:
     async def ready(self) -> list[str]:
         try:
             facts = await self._host.units.facts(self._unit)
-        except TransientError as error:
+            in_the_way = obstacle(self._unit, self.name, facts)
+            if in_the_way is not None:
+                return [f"{in_the_way.problem} ({in_the_way.remedy})"]
+            return await settled_at_boot(self._host, self._unit, facts)
+        except StandfastError as error:
             return [error.problem]
-        in_the_way = obstacle(self._unit, self.name, facts)
-        return [] if in_the_way is None else [f"{in_the_way.problem} ({in_the_way.remedy})"]
 
     async def concerns(self) -> list[Alert]:
         try:

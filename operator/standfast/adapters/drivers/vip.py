@@ -6,7 +6,8 @@ seconds and is rounded up to the next one, because the kernel must not take the 
 lease runs; the filter is what makes the end exact. On a host without nf_tables the address may
 outlive the lease by up to 1.6 s if the agent dies, and an alert says so.
 
-Before the address is taken, the wire is asked whether a stranger has it (F47).
+Before the address is taken, and while it is held, the wire is asked whether a stranger has it
+(F47).
 
 Rules. The filter is armed before the address comes, and cut before it goes. What was asked of the
 kernel first takes effect first, so after `kill` nothing of an earlier `start` or `extend` follows.
@@ -22,6 +23,7 @@ from standfast.adapters.drivers.config import VipConfig
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.drivers.vip_announcer import Announcer
 from standfast.adapters.drivers.vip_place import interface_for, link_trouble
+from standfast.adapters.drivers.vip_rival import Rival
 from standfast.adapters.linux.frames import readable
 from standfast.errors import TransientError, UserError
 from standfast.ports.events import Alert
@@ -49,6 +51,7 @@ class VipDriver:
         self._host = host
         self._ip = config.address.ip
         self._announcer = Announcer(config, host, lambda: self._lease_until_ms)
+        self._rival = Rival(config, host)
         self._attempt = 0  # raised by whatever ends an earlier start
         self._endings = 0  # stops and kills under way
         self._lease_until_ms = 0
@@ -86,6 +89,7 @@ class VipDriver:
             await self._bring_up_to_date(attempt)
             self._go_on_only_if(attempt)
             self._announcer.begin(interface)
+            self._rival.begin(interface)
         except OSError as error:
             self._held_on = None
             raise TransientError(
@@ -178,6 +182,7 @@ class VipDriver:
 
     async def close(self) -> None:
         self._announcer.end()
+        self._rival.end()
         if self._extension is not None:
             self._extension.cancel()
 
@@ -250,6 +255,7 @@ class VipDriver:
         self._held_on = None
         self._lease_until_ms = 0
         self._announcer.end()
+        self._rival.end()
         with self._ending():
             cut, removed = await asyncio.gather(
                 self._host.lease_filter.cut(self._ip),
@@ -286,6 +292,7 @@ class VipDriver:
                 report(self._event(Change.DIED, self._how_it_died(self._held_on)))
                 self._held_on = None
                 self._announcer.end()
+                self._rival.end()
             elif self._held_on is None and is_here and not self._endings:
                 message = f"{self._ip} is here, and we did not take it"
                 report(self._event(Change.APPEARED, message))

@@ -68,6 +68,11 @@ class FakeUnits:
         found = self.units.get(unit)
         return [] if found is None else list(found.processes)
 
+    async def disable(self, unit: str) -> None:
+        self._reach()
+        found = self.units[unit]
+        found.facts = replace(found.facts, file="disabled")
+
     async def forget_failures(self, unit: str) -> None:
         del unit
         self._reach()

@@ -78,6 +78,15 @@ class SystemdUnits:
         rows = cast("list[tuple[str, int, str]]", found)
         return [UnitProcess(pid, command) for _, pid, command in rows]
 
+    async def disable(self, unit: str) -> None:
+        try:
+            await self._manager("DisableUnitFiles", "asb", [unit], False)
+            await self._manager("Reload", "")
+        except BusRefusalError as error:
+            raise TransientError(
+                f"systemd does not disable {unit}: {error}", remedy=f"systemctl disable {unit}"
+            ) from error
+
     async def forget_failures(self, unit: str) -> None:
         with contextlib.suppress(BusRefusalError):  # never loaded: nothing to forget
             await self._manager("ResetFailedUnit", "s", unit)

@@ -17,15 +17,16 @@ from standfast.adapters.fakes import (
 )
 from standfast.errors import TransientError, UserError
 from standfast.ports.resource import Change, Presence, Verdict
-from standfast.ports.units import UnitState
+from standfast.ports.units import AtBoot, UnitState
 from tests.unit.adapters.contracts import DriverContract, Subject, next_event, watched
 
 
-def driver_over(units: FakeUnits, unit: str = "web.service") -> SystemdDriver:
+def driver_over(units: FakeUnits, at_boot: AtBoot = AtBoot.REFUSE) -> SystemdDriver:
     clock = FakeClock()
     machine = FakeMachine(clock, FakeWire(), ip_interface("10.0.0.1/24"))
     host = DriverHost(clock, RecordingSink(), machine, machine, machine, machine, units)
-    return SystemdDriver(SystemdConfig("app", unit), host)
+    host = replace(host, at_boot=lambda: at_boot)
+    return SystemdDriver(SystemdConfig("app", "web.service"), host)
 
 
 class TestSystemdDriver(DriverContract):
@@ -80,7 +81,26 @@ async def test_what_starts_without_asking_is_a_concern() -> None:
         "UnitRestartsItself",
         "UnitTriggered",
     ]
-    assert await driver.ready() == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "sentence", "after"),
+    [
+        (AtBoot.REFUSE, "web.service is enabled: after a reboot it would run", "enabled"),
+        (AtBoot.REPORT, "", "enabled"),
+        (AtBoot.DISABLE, "", "disabled"),
+    ],
+)
+async def test_a_unit_that_systemd_starts_at_boot(
+    policy: AtBoot, sentence: str, after: str
+) -> None:
+    """A node that comes up starts nothing before it has asked; its administrator decides how."""
+    units = FakeUnits(web=FakeUnit())
+    unit = units.units["web.service"]
+    unit.facts = replace(unit.facts, file="enabled")
+    said = await driver_over(units, policy).ready()
+    assert [sentence in found for found in said] == ([True] if sentence else [])
+    assert unit.facts.file == after
 
 
 async def test_a_start_that_fails_says_how() -> None:

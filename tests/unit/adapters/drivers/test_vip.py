@@ -5,7 +5,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from standfast.adapters.drivers import DriverHost, VipConfig
+from standfast.adapters.drivers import DriverHost, VipConfig, vip_rival
 from standfast.adapters.drivers.vip import NO_FILTER, VipDriver
 from standfast.adapters.fakes import FakeClock, FakeMachine, FakeUnits, FakeWire, RecordingSink
 from standfast.errors import TransientError, UserError
@@ -265,3 +265,33 @@ async def test_losing_the_event_source_is_told_and_mended(
         assert (await next_event(events)).change is Change.WATCHED
         bench.here.remove_by_hand(VIP.ip)
         assert (await next_event(events)).change is Change.DIED
+
+
+@pytest.fixture
+def asks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vip_rival, "ASK_EVERY_S", 0)
+
+
+@pytest.mark.usefixtures("asks_at_once")
+async def test_a_stranger_that_comes_later_is_told_until_it_is_gone(bench: Bench) -> None:
+    """F47, after the take-over: we go on, and a person hears from which machine to take it."""
+    await bench.driver.start(bench.lease(60_000))
+    bench.wire.strangers[VIP.ip] = STRANGER
+    await settle()
+    alert = bench.sink.alerts["web-ip", vip_rival.CONFLICT]
+    assert alert.message.startswith("the machine with MAC 02:aa:bb:cc:dd:ee")
+    assert (await bench.driver.check()).verdict is Verdict.UP
+    del bench.wire.strangers[VIP.ip]
+    await settle()
+    assert bench.sink.alerts == {}
+    await bench.driver.stop(1000)
+
+
+@pytest.mark.usefixtures("asks_at_once")
+async def test_what_is_no_longer_ours_is_nobodys_conflict(bench: Bench) -> None:
+    await bench.driver.start(bench.lease(60_000))
+    bench.wire.strangers[VIP.ip] = STRANGER
+    await settle()
+    assert ("web-ip", vip_rival.CONFLICT) in bench.sink.alerts
+    await bench.driver.stop(1000)
+    assert bench.sink.alerts == {}

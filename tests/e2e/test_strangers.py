@@ -1,0 +1,43 @@
+"""What starts or answers without having asked: found, reported, and stopped where it may not be."""
+
+import time
+
+import pytest
+
+from standfast.lab.kubectl import until
+from tests.e2e.conftest import Pair
+
+pytestmark = pytest.mark.lab
+
+FOUND_S = 10.0
+
+
+def test_f12_a_unit_started_by_hand_on_the_standby_is_stopped_and_reported(pair: Pair) -> None:
+    vm = pair.lab.vm(pair.standby)
+    with pair.watched() as watch:
+        vm.exec(["systemctl", "start", "web.service"])
+        begin = time.monotonic()
+
+        def look() -> str | None:
+            state = vm.exec(["systemctl", "is-active", "web.service"], check=False).strip()
+            return None if state in {"inactive", "failed"} else f"web.service is {state}"
+
+        until("the stranger is stopped", look, FOUND_S, every_s=0.05)
+        print(f"\nstopped after {time.monotonic() - begin:.2f} s")
+    assert watch.outage_s < 0.3, watch.summary
+    assert "did not start" in vm.logs("standfast-agent")
+    assert pair.cluster.active == pair.active
+
+
+def test_a_standby_whose_unit_systemd_would_start_at_boot_does_not_stand(pair: Pair) -> None:
+    vm = pair.lab.vm(pair.standby)
+    wants = vm.machine.root() / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(exist_ok=True)
+    link = wants / "web.service"
+    link.symlink_to("/etc/systemd/system/web.service")
+    try:
+        pair.cluster.wait("Protected", "False")
+        assert "after a reboot" in pair.cluster.condition("Protected")["message"]
+    finally:
+        link.unlink()
+    pair.cluster.wait("Protected")
