@@ -1,4 +1,4 @@
-"""What starts or answers without having asked: found, reported, and stopped where it may not be."""
+"""What starts without having asked: found, reported, and stopped where it may not be."""
 
 import time
 

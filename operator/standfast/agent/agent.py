@@ -39,6 +39,10 @@ LEAVE_S = 0.05
 log = logging.getLogger("standfast")
 
 
+LEASE_FILE = "lease.json"
+"""In the run directory: until when a restarted agent may adopt what runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where things are."""
@@ -86,7 +90,7 @@ class Agent:
         self._daemon = Daemon(self._mailbox, self._process.clock, self._timed)
         self._entrance = Entrance(self, self._process.identities.context)
         self._store = Store(settings.state)
-        self._deadline = DeadlineFile(settings.run / "lease.json")
+        self._deadline = DeadlineFile(settings.run / LEASE_FILE)
         self._membership: Membership | None = None
         self._bootstrap = ""
 

@@ -41,10 +41,11 @@ def install() -> None:
 
 
 @cli.command()
-@click.option("--purge", is_flag=True, help="Forget identity and votes too.")
+@click.option("--purge", is_flag=True, help="Forget identity, votes and /etc/standfast too.")
 def uninstall(*, purge: bool) -> None:
-    """Stop and remove the systemd unit; what runs goes on running."""
-    installing.uninstall(Settings.from_environment().state, purge=purge)
+    """Stop and remove the units; what is protected goes on running, without its address."""
+    settings = Settings.from_environment()
+    installing.uninstall(settings.state, settings.run, purge=purge)
 
 
 @cli.command()

@@ -4,14 +4,23 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from standfast.agent.allowed import write_default
+from standfast.adapters.linux.clock import BootClock, boot_id
+from standfast.adapters.linux.deadline import DeadlineFile
+from standfast.adapters.linux.lease_filter import LeaseTables
+from standfast.agent import allowed
+from standfast.agent.agent import LEASE_FILE
+from standfast.agent.service import SPARE_NOTE
+from standfast.agent.spare import Spare
 from standfast.agent.unit import NAME, PATH, unit_text
 from standfast.errors import TransientError, UserError
 from standfast.guard import unit as guard
 
 SYSTEMCTL_S = 60
+ADDRESS_OUTLIVES_MS = 1700
+"""The kernel counts an address's life in whole seconds."""
 
 
 def install() -> None:
@@ -24,7 +33,7 @@ def install() -> None:
         TransientError: systemd refused.
     """
     _need_root()
-    write_default()
+    allowed.write_default()
     own = program()
     changed = _write(guard.PATH, guard.unit_text(own.with_name("standfast-guard")))
     if _write(PATH, unit_text(own)) or changed:
@@ -34,12 +43,16 @@ def install() -> None:
     systemctl("enable", "--now", "--no-block", guard.NAME, NAME)
 
 
-def uninstall(state: Path, *, purge: bool) -> None:
-    """Stop and remove the units; what runs goes on running. With `purge` also who this node is.
+def uninstall(state: Path, run: Path, *, purge: bool) -> None:
+    """Stop and remove the units; units under protection go on running, an address does not.
+
+    The tables of the packet filter go last, when the kernel has taken the address itself: before
+    that they are what ends it with the lease. With `purge` also who this node is.
 
     Args:
         state: The state directory.
-        purge: Forget identity and votes: the node must be enrolled as a new one.
+        run: The directory of what does not outlive a boot.
+        purge: Forget identity, votes and the host's file: the node must be enrolled as a new one.
     """
     _need_root()
     if is_active(guard.NAME):
@@ -50,8 +63,35 @@ def uninstall(state: Path, *, purge: bool) -> None:
         path.unlink(missing_ok=True)
     if installed:
         systemctl("daemon-reload")
+    Spare(run / SPARE_NOTE).relieve()
+    _wait_for_the_end_of_the_lease(run)
+    _clear_packet_filter()
+    shutil.rmtree(run, ignore_errors=True)
     if purge:
         shutil.rmtree(state, ignore_errors=True)
+        shutil.rmtree(allowed.PATH.parent, ignore_errors=True)
+
+
+def _wait_for_the_end_of_the_lease(run: Path) -> None:
+    """Returns when the kernel has taken every address that lived under it."""
+    last = DeadlineFile(run / LEASE_FILE).read()
+    if last is None or last.boot != boot_id():
+        return
+    left_ms = last.until_ms + ADDRESS_OUTLIVES_MS - BootClock().now_ms()
+    time.sleep(max(0, left_ms) / 1000)
+
+
+def _clear_packet_filter() -> None:
+    tables = LeaseTables(BootClock())
+    try:
+        tables.remove()
+    except OSError as error:
+        raise TransientError(
+            f"the tables of Standfast are still in the packet filter: {error}",
+            remedy="nft delete table inet standfast; nft delete table arp standfast",
+        ) from error
+    finally:
+        tables.close()
 
 
 def program() -> Path:

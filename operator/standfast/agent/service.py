@@ -13,6 +13,7 @@ from standfast.errors import StandfastError
 from standfast.member import logs
 from standfast.member.process import make_punctual, refuse_optimised
 
+SPARE_NOTE = "spare.pid"
 PAUSE_S = 3.0
 """Before the process ends with what a person must change: systemd starts it again at once."""
 
@@ -22,7 +23,7 @@ def serve(settings: Settings, machine: Machine) -> None:
     logs.set_up(settings.log_level)
     refuse_optimised()
     settings.run.mkdir(mode=0o755, parents=True, exist_ok=True)
-    spare = Spare(settings.run / "spare.pid")
+    spare = Spare(settings.run / SPARE_NOTE)
     if not spare.fork(warm=lambda: import_module("standfast.member.http")):
         spare.relieve()
     make_punctual(real_time=settings.real_time)
