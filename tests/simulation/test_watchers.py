@@ -113,8 +113,7 @@ def test_a_driver_that_waits_for_nobody_is_seen(monkeypatch: pytest.MonkeyPatch)
     def waits_for_nobody(database: Database, *_: object) -> None:
         database.required = frozenset()
 
-    monkeypatch.setattr(Database, "committed", waits_for_nobody)
-    monkeypatch.setattr(Database, "grow", waits_for_nobody)
+    monkeypatch.setattr(Database, "require", waits_for_nobody)
     assert promise_broken(pair(*ISOLATED, data=DataMode.REPLICATED)) == "S3"
 
 

@@ -156,10 +156,17 @@ class Checkers:
     # --- S3: no acknowledged write is lost ------------------------------------------------------
 
     def acknowledged(self, machine: Machine, number: int, term: int) -> None:
-        """A client was told that its write is safe."""
+        """A client was told that its write is safe.
+
+        Asynchronously nothing but the address keeps clients from a primary that could not be
+        killed in time: what such a one still takes from whoever is on its node is not counted.
+        """
         if term < self._consented_term:
             return
-        if self.world.plan.data is DataMode.REPLICATED:
+        mode = self.world.plan.data
+        if mode is DataMode.REPLICATED_ASYNC and machine.kernel_cut_us is None:
+            return
+        if mode is DataMode.REPLICATED:
             for name, later in self._promoted.items():
                 if later <= term or name == machine.name:
                     continue

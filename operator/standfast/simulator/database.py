@@ -3,8 +3,8 @@
 Every write is a number, a log is a list of them. The standby's log follows whom its agent told it
 to follow; a log that went another way is cut back to what both have (as `pg_rewind` does). The
 primary acknowledges a write when every node of its synchronous set has it (`Replicated`) or at
-once (`ReplicatedAsync`). The set is handled as `docs/protocol.md` says: grow, then propose;
-commit, then shrink.
+once (`ReplicatedAsync`). Whom writes wait for and who is in sync is decided by `core.in_sync`, as
+in the agent.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from standfast.core.events import InSyncProposed, PositionProposed
 from standfast.core.holding import in_sync_required
-from standfast.core.ids import MemberUid
+from standfast.core.ids import MemberUid, RunId
+from standfast.core.in_sync import Keeper, Progress, Seen, View, keep
 from standfast.core.record import DataMode
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ LOOP_US = 100_000
 """How often a primary tells the others how far it is, and looks who is silent."""
 
 SILENT_US = 600_000
-"""A synchronous standby that was not heard of for so long is dropped from the set."""
+"""A standby that was not heard of for so long is not connected."""
 
 POSITION_US = 1_000_000
 """How often a primary states its position."""
@@ -63,7 +64,10 @@ class Database:
     """
 
     __slots__ = (
+        "_growing",
         "_heard_us",
+        "_keeper",
+        "_kept_by",
         "_loops",
         "_stated_us",
         "acked",
@@ -90,6 +94,9 @@ class Database:
         self._heard_us: dict[MemberUid, int] = {}
         self._loops = 0
         self._stated_us = 0
+        self._keeper: Keeper = {}
+        self._growing: frozenset[MemberUid] = frozenset()
+        self._kept_by = RunId("")
 
     # --- the primary ---------------------------------------------------------------------------
 
@@ -98,7 +105,7 @@ class Database:
         machine = self.machine
         state = machine.process.state
         self._loops += 1
-        self.primary = True
+        self.primary = self.up = True
         self.line = Promotion(machine.name, machine.boot, term)
         self.log = list(self.log)
         self.flushed = {}
@@ -123,12 +130,14 @@ class Database:
         """A record is committed: from now on writes need to wait for no more than it demands."""
         state = self.machine.process.state
         if self.primary and state is not None and state.holding is not None:
-            self.required = in_sync_required(state) - {state.me}
-            self._acknowledge()
+            self.require()
 
-    def grow(self, wanted: frozenset[MemberUid]) -> None:
-        """Wait for these as well, before it is proposed."""
-        self.required |= wanted - {self.machine.process.uid}
+    def require(self) -> None:
+        """Bring the set to what the records demand, and to what is about to be proposed."""
+        state = self.machine.process.state
+        if state is not None:
+            self.required = (in_sync_required(state) | self._growing) - {state.me}
+            self._acknowledge()
 
     def _acknowledge(self) -> None:
         line = self.line
@@ -168,27 +177,42 @@ class Database:
                 world.network.carry((me, other.name), other.database.receive, message)
 
     def _mind_the_set(self) -> None:
-        """Drop who is silent, add who has caught up; the core decides and commits."""
+        """Who is in sync, as the agent decides it; the core commits it."""
         process = self.machine.process
         state = process.state
-        if state is None or not process.alive or not state.serves(self.machine.now_ms()):
+        if state is None or process.stalled or not process.alive:
             return
+        if self._kept_by != process.run:
+            self._kept_by = process.run
+            self._keeper, self._growing = {}, frozenset()
+        now_ms = self.machine.now_ms()
+        lease = state.holding
+        if lease is None or not state.serves(now_ms):
+            self._keeper, self._growing = {}, frozenset()
+            return
+        if lease.releasing or not lease.renews:
+            return
+        others = frozenset(state.record.config.data_nodes()) - {state.me}
+        view = View(state.me, others, state.record.in_sync, in_sync_required(state))
+        self._keeper, plan = keep(self._keeper, view, {"copy": self._seen()}, now_ms)
+        self._growing = plan.require - view.required
+        self.require()
+        if plan.propose is not None:
+            self.machine.world.faults.spring("proposes", self.machine)
+            process.deliver(InSyncProposed(plan.propose))
+
+    def _seen(self) -> Seen:
+        """What the primary knows of those that follow it."""
         now_us = self.machine.world.timeline.now_us
-        nodes = set(state.record.config.data_nodes())
-        in_sync = state.record.in_sync
-        wanted = set(in_sync)
-        for uid in nodes | in_sync:
-            if uid == state.me:
-                continue
-            heard_us = self._heard_us.setdefault(uid, now_us)
-            name = self.machine.world.names[uid]
-            if now_us - heard_us > SILENT_US or name not in self.machine.world.wanted:
-                wanted.discard(uid)
-            elif uid in nodes and self.flushed.get(uid, -1) >= len(self.log):
-                wanted.add(uid)
-        wanted_now = frozenset(wanted)
-        if wanted_now != in_sync:
-            process.deliver(InSyncProposed(wanted_now))
+        followers = {
+            uid: Progress(
+                position=self.flushed[uid],
+                near=now_us - heard_us <= SILENT_US,
+                holds_all=uid in self.required and self.flushed[uid] >= self.acked,
+            )
+            for uid, heard_us in self._heard_us.items()
+        }
+        return Seen(len(self.log), followers)
 
     # --- the standby ---------------------------------------------------------------------------
 
@@ -205,7 +229,7 @@ class Database:
         if not self.primary or message.line != self.line:
             return
         self._heard_us[message.uid] = self.machine.world.timeline.now_us
-        if message.length > self.flushed.get(message.uid, -1):
+        if message.length > self.flushed.setdefault(message.uid, 0):
             self.flushed[message.uid] = message.length
             self._acknowledge()
 

@@ -190,6 +190,9 @@ class Operator:
         for uid in present - set(wanted) - {state.me}:
             if not self._enough_without({m.uid for m in config.members} - {uid}):
                 continue
+            for place in world.places.get(uid, ()):
+                if place.database is not None and self.reaches(place):
+                    place.database.up = False  # writes stop waiting for a copy that is to go
             members = tuple(member for member in config.members if member.uid != uid)
             self._change(holder, state, members, config.timing)
             return

@@ -18,7 +18,6 @@ from standfast.core.events import (
     Event,
     GaveUp,
     Halted,
-    InSyncProposed,
     LeaseExtended,
     LeaseWon,
     LocalChanged,
@@ -233,10 +232,6 @@ class Process:
         machine = self.machine
         before = self.state
         assert before is not None
-        database = machine.database
-        if database is not None and database.primary and isinstance(event, InSyncProposed):
-            database.grow(event.in_sync)
-            machine.world.faults.spring("proposes", machine)
         world = machine.world
         self._before = before
         if isinstance(event, SlotRead | SlotWritten):

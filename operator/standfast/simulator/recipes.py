@@ -8,6 +8,7 @@ member that a rule is about, and puts its steps into the order that the rule is 
 from collections.abc import Callable, Iterator
 from random import Random
 
+from standfast.core.in_sync import PATIENCE_MS
 from standfast.simulator.plan import Fault, FaultKind, Plan
 
 K = FaultKind
@@ -110,8 +111,10 @@ def fenced_and_back(chance: Random, ttl: int) -> Iterator[Fault]:
 def old_data(chance: Random, ttl: int) -> Iterator[Fault]:
     """A copy falls behind; then the one that has everything is lost in the wrong moment."""
     long_ms = chance.choice((2, 2, 8)) * ttl
-    yield Fault(0, K.REPLICATION_CUT, STANDBY, lasts_ms=chance.randrange(ttl, ttl + 2 * long_ms))
-    at_ms = 600 + chance.randrange(long_ms)
+    yield Fault(
+        0, K.REPLICATION_CUT, STANDBY, lasts_ms=PATIENCE_MS + chance.randrange(ttl, 2 * long_ms)
+    )
+    at_ms = 600 + chance.choice((0, PATIENCE_MS)) + chance.randrange(long_ms)
     kind = chance.choice((K.ISOLATE, K.CRASH, K.STALL, K.CUT_STEP, K.AGENT_KILL, K.STUN))
     lasts_ms = chance.randrange(20, 3 * ttl)
     yield Fault(at_ms, kind, HOLDER, lasts_ms=lasts_ms, value=chance.randrange(6))
@@ -122,7 +125,7 @@ def old_data(chance: Random, ttl: int) -> Iterator[Fault]:
 
 def left_behind(chance: Random, ttl: int) -> Iterator[Fault]:
     """A copy hears nothing for a while; it is back when everybody who went on is gone."""
-    gone_ms = chance.randrange(900, 2500) + chance.randrange(2 * ttl)
+    gone_ms = PATIENCE_MS + chance.randrange(200, 2500) + chance.randrange(2 * ttl)
     yield Fault(0, K.ISOLATE, STANDBY, lasts_ms=gone_ms)
     kind = chance.choice((K.ISOLATE, K.CRASH, K.STALL, K.SUSPEND))
     lasts_ms = chance.randrange(2 * ttl, 6 * ttl)

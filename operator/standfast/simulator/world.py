@@ -8,6 +8,7 @@ half done. True time, chance and the list of what goes on belong to the world al
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from standfast.core import in_sync
 from standfast.core.ids import FIRST, ClusterUid, MemberUid
 from standfast.core.passive import Slot
 from standfast.core.proof import default_need
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 LOOK_US = 250_000
 """How often liveness is looked at."""
 
-CALM_MS_MAX = 120_000
-"""After so much calm everything must be well again."""
+CALM_MS_MAX = 120_000 + in_sync.CALM_MS_MAX
+"""After so much calm everything must be well again; a copy that was dropped often comes last."""
 
 STEADY_US = 8_000_000
 """For how long all must stay well."""
