@@ -110,10 +110,14 @@ def test_a_stop_that_only_claims_to_have_stopped_is_seen(monkeypatch: pytest.Mon
 
 
 def test_a_driver_that_waits_for_nobody_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def waits_for_nobody(database: Database, *_: object) -> None:
-        database.required = frozenset()
+    acknowledge = Database.acknowledge
 
-    monkeypatch.setattr(Database, "require", waits_for_nobody)
+    def waits_for_nobody(database: Database) -> None:
+        required, database.required = database.required, frozenset()
+        acknowledge(database)
+        database.required = required
+
+    monkeypatch.setattr(Database, "acknowledge", waits_for_nobody)
     assert promise_broken(pair(*ISOLATED, data=DataMode.REPLICATED)) == "S3"
 
 

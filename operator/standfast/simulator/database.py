@@ -124,7 +124,7 @@ class Database:
         """A client writes; the answer comes when the set has it."""
         self.log.append(number)
         self._send_all()
-        self._acknowledge()
+        self.acknowledge()
 
     def committed(self) -> None:
         """A record is committed: from now on writes need to wait for no more than it demands."""
@@ -137,9 +137,10 @@ class Database:
         state = self.machine.process.state
         if state is not None:
             self.required = (in_sync_required(state) | self._growing) - {state.me}
-            self._acknowledge()
+            self.acknowledge()
 
-    def _acknowledge(self) -> None:
+    def acknowledge(self) -> None:
+        """Answer the clients whose writes every node of the set has."""
         line = self.line
         if not self.primary or line is None or not self.machine.runs:
             return
@@ -231,7 +232,7 @@ class Database:
         self._heard_us[message.uid] = self.machine.world.timeline.now_us
         if message.length > self.flushed.setdefault(message.uid, 0):
             self.flushed[message.uid] = message.length
-            self._acknowledge()
+            self.acknowledge()
 
     def _on_stream(self, message: Stream) -> None:
         line = message.line
