@@ -16,8 +16,12 @@ import pytest_asyncio
 from typing_extensions import override
 
 from standfast.core.record import MemberKind
+from standfast.lab.chaos import sight
+from standfast.lab.chaos.sight import Sight
+from standfast.lab.chaos.verdict import overlaps
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab, LabVm
+from standfast.wire.api import RELEASE_PATH, Accepted, ReleaseRequest
 from standfast.wire.resources import OnFailure, ResourceSpec, Systemd, Vip
 from tests.integration.lab_bed import name_of
 from tests.integration.member_bed import Bed, Party
@@ -251,6 +255,54 @@ async def test_a_unit_that_does_not_exist_moves_nothing(pair: Pair) -> None:
     assert probe.summary.longest_s < 0.1
     assert (after.role, after.term) == ("Active", before.term)
     assert [r.since for r in after.resources] == [r.since for r in before.resources]
+
+
+UNWILLING = {
+    "hangs": "ExecStop=/bin/sleep infinity\nTimeoutStopSec=infinity\n"
+    "ExecStart=/bin/sleep infinity\n",
+    "ignores": "TimeoutStopSec=infinity\n"
+    "ExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n",
+    "forks": "KillMode=process\n"
+    "ExecStart=/bin/sh -c '(setsid sh -c \"setsid sleep 600 & exit\" &) ; exec sleep 600'\n",
+    "lies": "KillMode=none\nExecStop=/bin/true\nExecStart=/bin/sleep infinity\n",
+}
+"""Stops that hang, do nothing, leave a daemon behind, and say that all went well."""
+
+
+@pytest.mark.parametrize("how", UNWILLING)
+async def test_a_lease_is_given_back_only_after_every_rung_of_the_ladder(
+    pair: Pair, how: str
+) -> None:
+    """F06: the next node starts it when the last process is gone, and each rung has its time."""
+    old = await pair.settled()
+    new = pair.other(old)
+    for vm in pair.lab.vms():
+        unit = vm.machine.root() / "etc/systemd/system/unwilling.service"
+        unit.write_text(f"[Service]\n{UNWILLING[how]}")
+        vm.exec(["systemctl", "daemon-reload"])
+    unwilling = Systemd(name="unwilling", unit="unwilling.service", stop_timeout_ms=600)
+    await pair.bed.declare(*pair.resources, unwilling)
+    for party in (old, new):
+        await pair.bed.until(party, lambda s: len(s.resources) == 3 and s.eligible, 20)
+    await pair.bed.until(old, lambda s: all(r.state == "Running" for r in s.resources), 20)
+    await pair.settled()
+    argv = sight.command(pair.lab, pair.vip, "system.slice/unwilling.service")
+    with Sight(argv) as seen:
+        request = ReleaseRequest(successor=new.uid, reason="test", request_id=f"unwilling-{how}")
+        await pair.bed.ask(old, "POST", RELEASE_PATH, Accepted, request)
+        await pair.bed.until(new, lambda s: s.role == "Active", 30)
+        await pair.bed.until(new, lambda s: all(r.state == "Running" for r in s.resources), 20)
+    assert set(seen.seen.ran) == {old.name, new.name}
+    assert overlaps(seen.seen.ran) == []
+    assert overlaps(seen.seen.spoke) == []
+    told = [row for row in old.machine.logs("standfast-agent").splitlines() if "unwilling" in row]
+    print("\n" + "\n".join(told[-4:]))
+    (overdue,) = [row for row in told[-6:] if "StopOverdue" in row]
+    (stopped,) = [row for row in told[-6:] if "stopped by killing" in row]
+    assert "took_ms" in overdue
+    assert "kills" in stopped
+    await pair.bed.declare(*pair.resources)
+    await pair.settled()
 
 
 async def test_the_agent_is_punctual(pair: Pair) -> None:

@@ -100,9 +100,9 @@ def on_stop_ended(turn: GroupTurn, event: ev.StopEnded) -> None:
 
 def _overdue(turn: GroupTurn, cell: Cell, problem: str) -> None:
     name = cell.spec.name
-    turn.note(
-        "StopOverdue", "Graceful stop ran out of time, killing", resource=name, error=problem
-    )
+    took_ms = turn.now_ms - cell.since_ms
+    what = "Graceful stop ran out of time, killing"
+    turn.note("StopOverdue", what, resource=name, error=problem, took_ms=took_ms)
     kill(turn, name)
 
 
@@ -129,7 +129,12 @@ def on_verified(turn: GroupTurn, event: ev.Looked) -> None:
 def stopped(turn: GroupTurn, name: str, message: str) -> None:
     """It is verified stopped."""
     cell = turn.cells[name]
-    turn.note("Stopped", "Resource stopped", resource=name, took_ms=turn.now_ms - cell.since_ms)
+    took_ms = turn.now_ms - cell.since_ms  # of the rung that did it
+    if cell.kills:
+        how = "Resource stopped by killing"
+        turn.note("Stopped", how, resource=name, took_ms=took_ms, kills=cell.kills)
+    else:
+        turn.note("Stopped", "Resource stopped", resource=name, took_ms=took_ms)
     turn.set(
         name,
         phase=Phase.STOPPED,

@@ -461,7 +461,11 @@ def test_a_stop_that_hangs_is_followed_by_a_kill() -> None:
     world.things["db"].stop_hangs = True
     world.release().run(2300)
     assert world.said(ev.AllStopped)
-    assert world.noted("StopOverdue")
+    (overdue,) = world.noted("StopOverdue")
+    assert int(overdue.fields["took_ms"]) >= 2000, "each rung has its time in the record"
+    stopped = next(note for note in world.noted("Stopped") if note.fields["resource"] == "db")
+    assert stopped.fields["kills"] == 1
+    assert int(stopped.fields["took_ms"]) < 2000
 
 
 def test_a_kill_that_hangs_is_repeated_and_reported() -> None:
