@@ -9,9 +9,9 @@ import pytest
 
 from tests.mutants.catalogue import ALL
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CORE = ROOT / "operator" / "standfast" / "core"
-MODELS = Path(__file__).parent
+MODELS = ROOT / "tests" / "model"
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
