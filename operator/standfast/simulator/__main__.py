@@ -11,7 +11,7 @@ import sys
 import time
 
 from standfast.simulator.campaign import Tally, campaign
-from standfast.simulator.coverage import missing
+from standfast.simulator.coverage import expected, missing
 from standfast.simulator.draw import plan_for
 from standfast.simulator.shrink import shrunk, traced
 from standfast.simulator.story import tell
@@ -75,12 +75,18 @@ def report(total: Tally, took: float, faults: int, *, verbose: bool) -> int:
         f"{total.simulated_ms / 3_600_000:.1f} simulated hours, {total.events} events in "
         f"{took:.0f} s: {total.faults / took:.0f} faults/s, {total.events / took:.0f} events/s"
     )
+    say(
+        f"{total.planned} faults befell machines, disks, links or operators, or were requests at a "
+        f"bad moment; {total.faults - total.planned} messages were lost, late or doubled by chance"
+    )
     if total.recovered_ms:
         ordered = sorted(total.recovered_ms)
         say(
             f"from calm to all well: median {statistics.median(ordered):.0f} ms, 99 of 100 within "
             f"{ordered[len(ordered) * 99 // 100]} ms, longest {ordered[-1]} ms"
         )
+    shown = len(list(expected())) - len(missing(total.coverage))
+    say(f"exercised: {shown} rules, transitions, refusals, proofs, events, effects and faults")
     if verbose:
         for (family, name), times in sorted(total.coverage.items()):
             say(f"  {family:12} {name:40} {times}")

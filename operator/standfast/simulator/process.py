@@ -245,6 +245,9 @@ class Process:
             world.checkers.broken("local", f"{machine.name}: {problem}")
         if state.holding is not before.holding:
             world.checkers.holding_changed(machine)
+            world.coverage.became(before, state)
+        elif state.candidacy is not before.candidacy or state.must_stop != before.must_stop:
+            world.coverage.became(before, state)
         if effects:
             self._left.extend(effects)
             self._perform_left()

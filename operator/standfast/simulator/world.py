@@ -61,12 +61,14 @@ class Outcome:
 
     Attributes:
         faults: Injected, those of the plan and those that chance did to messages.
+        planned: Those of the plan alone.
         recovered_ms: From calm to everything being well.
         lost_writes: Acknowledged writes lost within what was declared or consented.
     """
 
     violation: Violation | None
     faults: int
+    planned: int
     events: int
     at_ms: int
     recovered_ms: int | None
@@ -340,6 +342,7 @@ class World:
         return Outcome(
             violation,
             self.faults.count + self.network.faults,
+            self.faults.count,
             self.timeline.events,
             self.timeline.now_us // 1000,
             recovered_ms,
