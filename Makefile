@@ -79,6 +79,10 @@ chaos: setup ## Random faults on a real pair: RUNS=n SEED=s [EXAMPLE=web|postgre
 	$(RUN) python -m standfast.lab.chaos --runs $(or $(RUNS),20) --seed $(or $(SEED),1) \
 	  --example $(or $(EXAMPLE),web)
 
+.PHONY: curve
+curve: setup ## Load, loss and latency against false failovers and take-over time: build/chaos/curve.json
+	$(RUN) python -m standfast.lab.chaos.curve
+
 .PHONY: e2e
 e2e: ## The whole in the lab
 	$(PYTEST) tests/e2e -q --timeout 300

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from standfast.guard import elapsed, protocol
-from standfast.guard.protocol import CgroupTarget, Disarm, Extend, Plan
+from standfast.guard.protocol import AddressTarget, CgroupTarget, Disarm, Extend, Plan
 
 RUN, CONFIG = Path("/run/standfast"), Path("/etc/standfast/agent.toml")
 GROUP = "/protected.slice/web.service"
@@ -32,13 +32,14 @@ def now_ms() -> int:
 class Guard:
     """The guard's process and a plain connection to it."""
 
-    def __init__(self, *more: str) -> None:
+    def __init__(self, *more: str, program: str = "") -> None:
         self.number = 0
         self.more = more
+        self.how = ["-c", program] if program else ["-m", "standfast.guard"]
         self.start()
 
     def start(self) -> None:
-        words = [sys.executable, "-m", "standfast.guard", "--config", str(CONFIG)]
+        words = [sys.executable, *self.how, "--config", str(CONFIG)]
         self.process = subprocess.Popen([*words, *self.more])
         self.connect()
 
@@ -82,6 +83,11 @@ class Guard:
 def configure(device: str) -> None:
     CONFIG.parent.mkdir(parents=True, exist_ok=True)
     CONFIG.write_text(f'[watchdog]\ndevice = "{device}"\ntimeout_s = {TIMEOUT_S}\n')
+
+
+def configure_without_watchdog() -> None:
+    CONFIG.parent.mkdir(parents=True, exist_ok=True)
+    CONFIG.write_text("")
 
 
 def stopped(device: str) -> None:
@@ -178,6 +184,52 @@ def trial(device: str) -> None:
     say(f"ended with status {subprocess.run([*words, '--try-watchdog'], check=False).returncode}")
 
 
+ADDRESS = "10.9.9.9"
+PAUSE_HOLD_MS = 2000
+SHARED_CLOCK = """
+import os, sys
+from standfast.guard import elapsed, main
+elapsed.SANDWICH_NS_MAX = elapsed.NOISE_NS = 50_000_000  # a look at the share takes milliseconds
+clock = elapsed.Device("share", lambda: os.stat("/mnt/clock").st_mtime_ns)
+main.find_device = lambda: clock
+sys.exit(main.main())
+"""
+"""The guard with a clock that goes on while the machine stands still. `ptp_kvm` needs KVM: in an
+emulated machine the time of a file that the world outside touches every millisecond stands in."""
+
+
+def is_here() -> bool:
+    """Whether this machine has the address."""
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        try:
+            bound.bind((ADDRESS, 0))
+        except OSError:
+            return False
+        return True
+
+
+def paused(clock: str) -> None:
+    """An address under a lease, renewed until this machine is stopped from outside.
+
+    After the last renewal the agent is silent, as one that has nothing to say for itself: what
+    takes the address away on waking is the guard.
+    """
+    configure_without_watchdog()
+    subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+    guard = Guard(program=SHARED_CLOCK if clock == "shared" else "")
+    guard.ask(Extend("lease", 1, now_ms() + HOLD_MS))
+    guard.ask(Plan("lease", (AddressTarget(ADDRESS, 32),)))
+    guard.extend_for(1, hold_ms=PAUSE_HOLD_MS)
+    guard.ask(Extend("lease", 1, now_ms() + PAUSE_HOLD_MS))
+    say("stop me")
+    while is_here():
+        say("here")
+        time.sleep(0.01)
+    say("gone")
+
+
 STORIES: dict[str, Callable[[str], None]] = {
     "stopped": stopped,
     "left": left_over,
@@ -185,6 +237,7 @@ STORIES: dict[str, Callable[[str], None]] = {
     "ended": ended,
     "clock": clock,
     "trial": trial,
+    "paused": paused,
 }
 
 

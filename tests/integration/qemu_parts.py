@@ -6,6 +6,7 @@ memory. The kernel package is downloaded once and kept; no package of it is inst
 
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -95,18 +96,36 @@ class Machine:
         script: Python that is its first process, with the story's name as argument.
         modules: Kernel modules beside those it boots with.
         devices: More arguments of qemu.
+        monitored: Whether `order` is to work.
     """
 
     directory: Path
     script: Path
     modules: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    monitored: bool = False
     said: list[tuple[float, str]] = field(default_factory=list)
 
     @property
     def disk(self) -> Path:
         """What outlives its boots; it finds that at /mnt."""
         return self.directory / "disk"
+
+    @property
+    def _monitor(self) -> Path:
+        return self.directory / "monitor"
+
+    def order(self, word: str) -> float:
+        """Give qemu's monitor one order (`stop`, `cont`); answers when that was."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as monitor:
+            monitor.connect(str(self._monitor))
+            monitor.recv(4096)
+            monitor.sendall(f"{word}\n".encode())
+            at_s = time.monotonic()
+            said = b""
+            while said.count(b"(qemu)") < 1:
+                said += monitor.recv(4096)
+        return at_s
 
     def tell(self, story: str, within_s: float = 240) -> Iterator[str]:
         """Boot it; yields every line that it prints, until it is off or was reset."""
@@ -124,6 +143,8 @@ class Machine:
             f"local,path={self.disk},mount_tag=share,security_model=none",
             *self.devices,
         ]
+        if self.monitored:
+            command += ["-monitor", f"unix:{self._monitor},server=on,wait=off"]
         process = subprocess.Popen(
             ["timeout", str(within_s), *command],
             stdin=subprocess.DEVNULL,

@@ -1,5 +1,9 @@
 """The watchdog resets a real machine when guard and agent stand still, and never otherwise."""
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -91,3 +95,52 @@ def test_a_ptp_device_answers_by_the_clock_number_of_its_file(tmp_path: Path) ->
     vm = Machine(tmp_path, STORIES, ("e1000e",), card)
     words = told(vm, "clock")
     assert words[-2][1] == "answers True", vm.said[-30:]
+
+
+@contextmanager
+def touched(file: Path) -> Iterator[None]:
+    """A clock for a machine that has no other: a file whose time goes on outside."""
+    ended = threading.Event()
+
+    def touch() -> None:
+        while not ended.wait(0.001):
+            file.touch()
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    thread = threading.Thread(target=touch, name="clock")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("clock", "pause_s", "at_most_s"), [("shared", 5.0, 0.5), ("none", 5.0, 4.0)]
+)
+def test_how_long_an_address_answers_after_its_machine_was_stopped(
+    clock: str,
+    pause_s: float,
+    at_most_s: float,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """F16, F22: with a clock that went on meanwhile the guard acts on waking; without one the
+    rest of the lease has to pass, unless the agent hears from another holder before."""
+    vm = Machine(tmp_path, STORIES, monitored=True)
+    woken_s = 0.0
+    with touched(vm.disk / "clock"):
+        for row in vm.tell(f"paused@{clock}"):
+            if row.endswith("STORY stop me"):
+                vm.order("stop")
+                time.sleep(pause_s)
+                woken_s = vm.order("cont")
+    gone_s = next(at for at, row in vm.said if row.endswith("STORY gone"))
+    answered_s = gone_s - woken_s
+    with capsys.disabled():
+        print(f"\n  clock {clock}: gone {answered_s * 1000:.0f} ms after waking", end="")
+    assert 0 < answered_s < at_most_s, vm.said[-30:]
+    if clock == "none":
+        assert answered_s > 1.0, "the machine's clocks stood still with it"

@@ -67,7 +67,7 @@ def perform(scene: Scene, fault: Fault, node: str) -> str:
         Why it was moot; empty when it was not.
     """
     try:
-        with _ACTS[fault.kind](scene, fault, node):
+        with ACTS[fault.kind](scene, fault, node):
             time.sleep(fault.lasts_s)
     except (StandfastError, ProcessLookupError, FileNotFoundError) as error:
         return f"{fault.kind.value}: {error}"
@@ -174,7 +174,7 @@ def _freeze(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
 
 
 @contextmanager
-def _hog(scene: Scene, node: str, script: str, copies: int) -> Iterator[LabVm]:
+def hog(scene: Scene, node: str, script: str, copies: int) -> Iterator[LabVm]:
     """A unit in the VM that is greedy; killed as a whole."""
     vm = scene.lab.vm(node)
     many = f"for i in $(seq {copies}); do ( {script} ) & done; wait"
@@ -188,7 +188,7 @@ def _hog(scene: Scene, node: str, script: str, copies: int) -> Iterator[LabVm]:
 
 @contextmanager
 def _cpu(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
-    with _hog(scene, node, SPIN, round(fault.size)):
+    with hog(scene, node, SPIN, round(fault.size)):
         yield
 
 
@@ -199,10 +199,10 @@ def _memory(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
     group.mkdir(exist_ok=True)
     parent = (MEMORY / "cgroup.procs").open("w")
     try:
-        with _hog(scene, node, EAT, 2) as vm:
-            hog = vm.machine.cgroup.path / "system.slice" / HOG_UNIT / "cgroup.procs"
+        with hog(scene, node, EAT, 2) as vm:
+            greedy = vm.machine.cgroup.path / "system.slice" / HOG_UNIT / "cgroup.procs"
             (group / "memory.limit_in_bytes").write_text(str(HOG_BYTES))
-            for pid in [*ours, *map(int, hog.read_text().split())]:
+            for pid in [*ours, *map(int, greedy.read_text().split())]:
                 with suppress(ProcessLookupError):
                     (group / "cgroup.procs").write_text(str(pid))
             yield
@@ -272,7 +272,7 @@ def _kill_app(scene: Scene, _: Fault, node: str) -> None:
     scene.lab.vm(node).exec(["systemctl", "kill", "--signal=SIGKILL", scene.app_unit], check=False)
 
 
-_ACTS: Mapping[Kind, Act] = {
+ACTS: Mapping[Kind, Act] = {
     Kind.POWER_OFF: _moment(lambda scene, _, node: scene.lab.vm(node).off()),
     Kind.POWER_CUT: _moment(lambda scene, _, node: scene.lab.vm(node).off(seen=False)),
     Kind.RESET: _moment(lambda scene, _, node: scene.lab.vm(node).reset(seen=False)),
