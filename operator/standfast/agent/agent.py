@@ -168,10 +168,21 @@ class Agent:
         return mine
 
     def forget(self, scope: str, cluster: ClusterUid) -> Awaitable[None]:
-        raise RefusedError(
-            f"a data node does not leave cluster {cluster} by {scope}'s request",
-            remedy="standfast-agent uninstall",
-        )
+        mine = self._membership
+        if mine is None or scope != cluster or mine.cluster != cluster:
+            raise RefusedError(
+                f"leaving cluster {cluster} was asked for as {scope}",
+                remedy=f"ask over the identity of cluster {cluster}",
+            )
+        return self._forget(mine)
+
+    async def _forget(self, membership: Membership) -> None:
+        """Let go, and begin anew: the service is started again and waits for a bundle."""
+        await membership.leave()
+        self._deadline.remove()
+        self._membership = None
+        log.info("ClusterForgotten", extra={"fields": {"cluster": membership.cluster}})
+        asyncio.get_running_loop().call_later(LEAVE_S, self._daemon.stop)
 
     def overview(self, scope: str) -> WitnessStatus | None:
         del scope

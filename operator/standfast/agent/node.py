@@ -9,6 +9,7 @@ first record of a term is committed, and nothing that the guard has not taken on
 it would stand only when everything critical was tried and its guard answers.
 """
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import assert_never
@@ -55,7 +56,7 @@ from standfast.core.quorum import Adopted
 from standfast.core.record import DataMode, Proof, Record, Suspect, WatchdogArmed
 from standfast.core.state import Local
 from standfast.core.state import State as QuorumState
-from standfast.errors import RefusedError
+from standfast.errors import RefusedError, TransientError
 from standfast.member.chronicle import values
 from standfast.member.duties import Report
 from standfast.member.links import Links
@@ -77,6 +78,9 @@ NO_LEASE = -1
 """No lease was held when everything was verified stopped: it cannot be given back by that."""
 PREPARE_S = 10.0
 """How long a planned switchover may be prepared while the service goes on."""
+LEAVE_S = 60.0
+LEAVE_LOOK_S = 1.0
+"""While it leaves: how long everything may take to stop, and how often that is looked at."""
 NOBODY_MS = 3000
 """So long without any holder in sight means that a hand-over found no taker."""
 
@@ -629,6 +633,22 @@ def _shown(group: Group) -> tuple[object, ...]:
     )
     return (group.serving_term, group.generation, *cells)
 
+
+    async def leave(self) -> None:
+        """Stop and forget every resource; returns when nothing is left here."""
+        generation = self._declared.generation + 1
+        self._declare(GroupRequest(generation=generation, maintenance=True))
+        board = self._membership.board
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                while self._group.cells:
+                    await board.wait_past(board.seq, LEAVE_LOOK_S)
+        except TimeoutError as error:
+            names = ", ".join(self._group.cells)
+            raise TransientError(
+                f"{names} could not be stopped within {LEAVE_S:g} s, so this node stays",
+                remedy="see what keeps it (standfast-agent status); it is tried again",
+            ) from error
 
 _STATES: dict[Phase, State] = {
     Phase.UNKNOWN: "Unknown",

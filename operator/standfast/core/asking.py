@@ -244,3 +244,4 @@ def _first_record(turn: Turn, ask: VoteRequest, *, continues: bool) -> Record:
         suspects=suspects,
         consented=ask.consent is not None or before.consented,
     )
+        left_out=before.left_out,

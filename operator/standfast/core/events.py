@@ -149,6 +149,17 @@ Event = (
     | LocalChanged
     | FencedReported
     | ReleaseRequested
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A verified order to take part in a new incarnation, after a majority was lost for good.
+
+    Attributes:
+        record: Its first: the config names who is left, `cleared` what was proven of the others.
+    """
+
+    record: Record
+
+
     | ReleaseCancelled
     | StandRequested
     | Stopped
@@ -167,6 +178,7 @@ Event = (
 class Persist:
     """Write and fsync before any later effect of this step is performed."""
 
+    | Recovered
     durable: Durable
 
 

@@ -10,7 +10,7 @@ Source: `docs/protocol.md`. Safety: `core.invariants`, asserted after every step
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from standfast.core import asking, changing, holding, identity, voting
+from standfast.core import asking, changing, holding, identity, recovering, voting
 from standfast.core.events import (
     ChangeRequested,
     ClockSuspect,
@@ -28,6 +28,7 @@ from standfast.core.events import (
     PositionProposed,
     ProofHeld,
     Received,
+    Recovered,
     ReleaseCancelled,
     ReleaseRequested,
     StandRequested,
@@ -212,6 +213,8 @@ def _take(turn: Turn, event: Event) -> None:
             holding.on_proposal(turn, event)
         case ChangeRequested():
             changing.on_change_requested(turn, event)
+        case Recovered():
+            recovering.on_recovered(turn, event)
         case TtlRequested():
             holding.on_ttl_requested(turn, event)
         case _:

@@ -227,3 +227,6 @@ def with_suspect(suspects: tuple[Suspect, ...], new: Suspect) -> tuple[Suspect, 
     if any(s.term >= new.term for s in same):
         return suspects
     return (*(s for s in suspects if s not in same), new)
+        left_out: Members that a recovery left out: told so when they come back, for they do not
+            know it.
+    left_out: tuple[Member, ...] = ()

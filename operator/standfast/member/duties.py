@@ -99,6 +99,10 @@ class Duties(Protocol):
         """The process cannot trust itself any more: kill everything that runs here, now."""
         ...
 
+    async def leave(self) -> None:
+        """Stop everything that runs here and let it go; the member leaves the cluster."""
+        ...
+
     async def close(self) -> None:
         """Let go of everything; what runs goes on running."""
         ...
@@ -145,6 +149,9 @@ class NoDuties:
         return Report()
 
     async def abandon(self) -> None:
+        pass
+
+    async def leave(self) -> None:
         pass
 
     async def close(self) -> None:

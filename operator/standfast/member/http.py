@@ -6,6 +6,7 @@ that runs as one act, and answers. Loaded late, see `entrance`.
 """
 
 import asyncio
+import base64
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -25,7 +26,7 @@ from standfast.errors import (
 )
 from standfast.member.membership import Membership
 from standfast.member.status import Usage, status_of
-from standfast.wire import api
+from standfast.wire import api, durable
 
 BODY_BYTES_MAX = 1024 * 1024
 T = TypeVar("T")
@@ -48,7 +49,11 @@ class Register(Protocol):
         ...
 
     def forget(self, scope: str, cluster: ClusterUid) -> Awaitable[None]:
-        """Leave a cluster and drop its votes; a witness only."""
+        """Stop, leave a cluster and drop its votes.
+
+        Raises:
+            RefusedError: Not by this identity, or not now.
+        """
         ...
 
     def overview(self, scope: str) -> api.WitnessStatus | None:
@@ -76,6 +81,13 @@ def application(register: Register) -> web.Application:
     app.router.add_post(api.CSR_PATH, routes.renew_request)
     app.router.add_put(api.CERTIFICATE_PATH, routes.renew_certificate)
     app.router.add_put(api.CONFIG_PATH, routes.config)
+    app.router.add_get(api.RECORD_PATH, routes.record)
+    app.router.add_put(api.JOIN_PATH, routes.join)
+    app.router.add_put(api.CHANGE_PATH, routes.change)
+    app.router.add_post(api.CHALLENGE_PATH, routes.challenge)
+    app.router.add_put(api.CONSENT_PATH, routes.consent)
+    app.router.add_post(api.ATTESTED_PATH, routes.attested)
+    app.router.add_put(api.RECOVER_PATH, routes.recover)
     app.router.add_put(api.RESOURCES_PATH, routes.resources)
     app.router.add_get(api.STATUS_PATH, routes.status)
     app.router.add_post(api.RELEASE_PATH, routes.release)
@@ -117,7 +129,10 @@ class Routes:
 
     async def forget(self, request: web.Request) -> web.Response:
         scope, cluster = _operator(request), ClusterUid(request.match_info["cluster"])
-        _check_token(request, self._register.enrolling(scope, cluster))
+        mine = self._register.membership(cluster)
+        if mine is None:
+            return _answer(api.Done())  # it left already
+        _check_token(request, mine)
         await self._register.forget(scope, cluster)
         return _answer(api.Done())
 
@@ -141,6 +156,34 @@ class Routes:
     async def config(self, request: web.Request) -> web.Response:
         membership = self._member(request)
         return _answer(membership.take_config(await _body(request, api.ConfigRequest)))
+
+    async def record(self, request: web.Request) -> web.Response:
+        voter = self._member(request).configured()
+        record = base64.b64encode(durable.encode_record(voter.state.record)).decode()
+        return _answer(api.RecordAnswer(record=record))
+
+    async def join(self, request: web.Request) -> web.Response:
+        orders = self._member(request).orders
+        return _answer(orders.join(await _body(request, api.JoinRequest)))
+
+    async def change(self, request: web.Request) -> web.Response:
+        orders = self._member(request).orders
+        return _answer(orders.change(await _body(request, api.ChangeRequest)))
+
+    async def challenge(self, request: web.Request) -> web.Response:
+        return _answer(self._member(request).orders.challenge())
+
+    async def consent(self, request: web.Request) -> web.Response:
+        orders = self._member(request).orders
+        return _answer(orders.consent(await _body(request, api.ConsentRequest)))
+
+    async def attested(self, request: web.Request) -> web.Response:
+        orders = self._member(request).orders
+        return _answer(orders.attested(await _body(request, api.AttestedRequest)))
+
+    async def recover(self, request: web.Request) -> web.Response:
+        orders = self._member(request).orders
+        return _answer(orders.recover(await _body(request, api.RecoverRequest)))
 
     async def resources(self, request: web.Request) -> web.Response:
         membership = self._member(request)

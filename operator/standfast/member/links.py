@@ -286,13 +286,32 @@ class Links:
         self._wiring = wiring
         self._peers: dict[MemberUid, PeerLinks] = {}
         self._known: Sequence[Member] = ()
+        self._expected: tuple[Member, ...] = ()
         self._pinger: asyncio.Task[None] | None = None
 
     def know(self, members: Sequence[Member]) -> None:
-        """Keep links to exactly these; called after every change of the config."""
+        """Keep links to these and to whoever is expected; called after every step."""
         if members == self._known:
             return
         self._known = members
+        named = {member.uid for member in members}
+        self._expected = tuple(member for member in self._expected if member.uid not in named)
+        self._apply()
+
+    def expect(self, members: Sequence[Member]) -> None:
+        """Let these in before the config names them, and nobody else who was expected."""
+        named = {member.uid for member in self._known}
+        expected = tuple(member for member in members if member.uid not in named)
+        if expected != self._expected:
+            self._expected = expected
+            self._apply()
+
+    def is_reachable(self, uid: MemberUid) -> bool:
+        """Whether a link to this member is up."""
+        return uid in self._peers and self._peers[uid].is_reachable
+
+    def _apply(self) -> None:
+        members = (*self._known, *self._expected)
         others = {member.uid: member for member in members if member.uid != self._wiring.me}
         for uid in set(self._peers) - set(others):
             self._peers.pop(uid).forget()

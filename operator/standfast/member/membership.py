@@ -22,6 +22,7 @@ from standfast.core import quorum
 from standfast.core.events import (
     Connected,
     Effect,
+    Event,
     FencedReported,
     LeaseExtended,
     Received,
@@ -37,6 +38,7 @@ from standfast.member.chronicle import Chronicle, values
 from standfast.member.duties import Duties
 from standfast.member.links import Links, Wiring, split
 from standfast.member.mailbox import Mailbox
+from standfast.member.orders import Orders
 from standfast.member.store import Enrolment, Store
 from standfast.member.voter import Tools, Voter
 from standfast.ports.clock import Clock
@@ -49,6 +51,7 @@ from standfast.wire.api import (
     ConfigRequest,
     CsrAnswer,
     FencedRequest,
+    Signed,
 )
 
 CERTIFICATE_LOOK_MS = 600_000
@@ -88,6 +91,8 @@ class Membership:
         self.introduction: tuple[str, str, tuple[str, ...]] = ("", "", ())
         self.on_enrolled: Callable[[], None] = _nothing
         self.duties: Duties
+        self.orders = Orders(self)
+        self._config_id = ""
         self._shown: object = None
         self._context: ssl.SSLContext | None = None
         self._journal: Journal | None = None
@@ -191,26 +196,53 @@ class Membership:
             )
         assert self.enrolment is not None, "checked"
         self.store.save_config(request)
-        self._open_journal()
-        self._begin(quorum.durable_for(config, self.enrolment.member_uid))
+        self.begin(quorum.durable_for(config, self.enrolment.member_uid))
         fields = values(members=len(config.members), digest=config.digest)
         self.chronicle.note("Configured", "Accepted the first config", fields)
         return Accepted(accepted=True, config_id=str(config.id))
 
-    def _checked(self, request: ConfigRequest) -> Config:
+    def begin(self, durable: Durable) -> None:
+        """Vote for the first time under this uid; never again from nothing.
+
+        Raises:
+            RefusedError: This uid has voted before, and its votes are not on this disk any more.
+        """
+        voted = self.store.votes_of()
+        if voted == durable.me:
+            raise RefusedError(
+                f"{voted} has voted in cluster {self.cluster}, and its journal is gone: begun "
+                "anew it could vote twice",
+                remedy="replace this node (kubectl standfast replace CLUSTER NODE)",
+            )
+        self._open_journal()
+        self._begin(durable)
+        self.store.save_votes_of(durable.me)
+
+    def verified(self, purpose: str, signed: Signed) -> bytes:
+        """The payload of what the cluster's authority signed for this purpose.
+
+        Raises:
+            RefusedError: There is no certificate yet, or the signature is not the authority's.
+            UserError: It does not read.
+        """
         if self.identity is None or self.enrolment is None:
             raise RefusedError(
                 f"this member has no certificate of cluster {self.cluster} yet",
                 remedy="enrol it first",
             )
         try:
-            payload = base64.b64decode(request.config.payload, validate=True)
-            signature = base64.b64decode(request.config.signature, validate=True)
+            payload = base64.b64decode(signed.payload, validate=True)
+            signature = base64.b64decode(signed.signature, validate=True)
         except binascii.Error as error:
             raise UserError(
-                f"the config is not base64: {error}", remedy="send it as the API says"
+                f"the {purpose} is not base64: {error}", remedy="send it as the API says"
             ) from error
-        pki.verify(self.identity.ca, "config", payload, signature)
+        pki.verify(self.identity.ca, purpose, payload, signature)
+        return payload
+
+    def _checked(self, request: ConfigRequest) -> Config:
+        payload = self.verified("config", request.config)
+        assert self.enrolment is not None, "verified"
         config = durables.decode_config(payload)
         if config.cluster != self.cluster:
             raise UserError(
@@ -284,12 +316,16 @@ class Membership:
     def _receive(self, envelope: Envelope) -> None:
         voter = self.voter
         if voter is not None:
-            self.process.mailbox.put(lambda: _ignore(voter.take(Received(envelope))))
+            self.process.mailbox.put(lambda: self._take(voter, Received(envelope)))
 
     def _connected(self, uid: MemberUid) -> None:
         voter = self.voter
         if voter is not None:
-            self.process.mailbox.put(lambda: _ignore(voter.take(Connected(uid))))
+            self.process.mailbox.put(lambda: self._take(voter, Connected(uid)))
+
+    def _take(self, voter: Voter, event: Event) -> None:
+        if voter is self.voter:  # not after it has left
+            voter.take(event)
 
     def _links_changed(self) -> None:
         self.board.change()
@@ -307,7 +343,7 @@ class Membership:
 
     def fenced(self, request: FencedRequest) -> None:
         """The operator attests a power-off."""
-        voter = self._configured()
+        voter = self.configured()
         config = voter.state.record.config
         if config.member(MemberUid(request.member)) is None:
             raise UserError(
@@ -340,7 +376,8 @@ class Membership:
             self.store.save_token(token)
             self.token = token
 
-    def _configured(self) -> Voter:
+    def configured(self) -> Voter:
+        """The voter; raises RefusedError while there is none."""
         if self.voter is None:
             raise RefusedError(
                 f"this member has no config of cluster {self.cluster} yet",
@@ -360,6 +397,7 @@ class Membership:
         if self.voter is None:
             return
         state = self.voter.state
+        self._note_config(state.record.config)
         shown = (
             state.durable.term,
             state.durable.voted_for,
@@ -371,6 +409,36 @@ class Membership:
         if shown != self._shown:
             self._shown = shown
             self.board.change()
+
+    def _note_config(self, config: Config) -> None:
+        """Say who votes now, once a change is over."""
+        if config.leaving is not None or str(config.id) == self._config_id:
+            return
+        if self._config_id:
+            names = ", ".join(member.name for member in config.members)
+            fields = values(config=str(config.id), members=names, ttl_ms=config.timing.ttl_ms)
+            self.chronicle.note("Reconfigured", "Another config is in force", fields)
+        self._config_id = str(config.id)
+
+    async def leave(self) -> None:
+        """Stop everything, cleanly, and forget this cluster: the cluster has let this member go.
+
+        Raises:
+            RefusedError: It holds the lease, or is needed to keep it.
+        """
+        voter = self.voter
+        if voter is not None and voter.state.holding is not None:
+            raise RefusedError(
+                "this node holds the lease, so it does not leave",
+                remedy="switch over first (kubectl standfast switchover CLUSTER)",
+            )
+        await self.duties.leave()
+        self.voter = None
+        if self.enrolment is not None:
+            name = dns_name(pki.Member(self.enrolment.member_uid, self.cluster))
+            self.process.identities.remove(name)
+        await self.close()
+        self.store.forget()
 
     def next_ms(self) -> int | None:
         due = [self._certificate_look_ms or self.process.clock.now_ms()]
@@ -412,10 +480,6 @@ class Membership:
                 "the operator renews it; see why it does not reach this member",
             ),
         )
-
-
-def _ignore(_: object) -> None:
-    """Effects were performed; nobody asks for them here."""
 
 
 def _nothing() -> None:

@@ -1,5 +1,6 @@
 """What a member says of itself, put together from its parts: `GET /v1/status`."""
 
+import base64
 import os
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from standfast.core.state import State
 from standfast.member.duties import Report
 from standfast.member.membership import Membership
 from standfast.member.version import product_version
+from standfast.wire import durable
 from standfast.wire.api import (
     HolderStatus,
     MemberStatus,
@@ -97,6 +99,11 @@ def _with_quorum(
         ),
         config_id=str(record.config.id),
         config_digest=record.config.digest,
+        config=base64.b64encode(durable.encode_config(record.config)).decode(),
+        config_committed=holding is not None
+        and holding.committed is not None
+        and holding.committed >= record.config.id,
+        incarnation=record.config.incarnation,
         lease_remaining_ms=None if holding is None else max(0, holding.lease_until_ms - now_ms),
         voted_for=state.durable.voted_for,
         peers=() if links is None else links.status(now_ms),

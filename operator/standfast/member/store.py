@@ -2,8 +2,9 @@
 
 `member.json` says who we are in which cluster; `identity/` holds the certificate, `pending.key` a
 key whose certificate is not here yet; `config.json` is the signed first config as it came;
-`declared.json` the group last accepted; `token.json` the operator's highest fencing token. Each is
-replaced as a whole and flushed before anybody is answered.
+`declared.json` the group last accepted; `token.json` the operator's highest fencing token;
+`votes.json` says that the journal holds votes of this uid, so that a lost one is never begun anew.
+Each is replaced as a whole and flushed before anybody is answered.
 """
 
 import os
@@ -14,11 +15,23 @@ from typing import TypeVar
 import msgspec
 
 from standfast.adapters.pki import Identity, load_identity, save_identity
+from standfast.adapters.pki.store import remove_identity
 from standfast.core.ids import ClusterUid, MemberUid
 from standfast.errors import TransientError, UserError
 from standfast.wire.api import ConfigRequest, GroupRequest
 
 T = TypeVar("T")
+FILES = (
+    "member.json",
+    "pending.key",
+    "journal",
+    "votes.json",
+    "config.json",
+    "declared.json",
+    "token.json",
+    "log.jsonl",
+)
+"""Everything that a store keeps, beside the identity."""
 
 
 class Enrolment(msgspec.Struct, frozen=True, rename="camel"):
@@ -39,6 +52,10 @@ class Enrolment(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Token(msgspec.Struct, frozen=True):
     token: int = 0
+
+
+class _Votes(msgspec.Struct, frozen=True):
+    member_uid: MemberUid
 
 
 class Store:
@@ -99,6 +116,20 @@ class Store:
 
     def save_token(self, token: int) -> None:
         self._write("token.json", msgspec.json.encode(_Token(token)))
+
+    def votes_of(self) -> MemberUid | None:
+        """Whose votes the journal is to hold; none before the first."""
+        found = self._read("votes.json", _Votes)
+        return None if found is None else found.member_uid
+
+    def save_votes_of(self, uid: MemberUid) -> None:
+        self._write("votes.json", msgspec.json.encode(_Votes(uid)))
+
+    def forget(self) -> None:
+        """Leave nothing of this cluster: the identity first, so that a torn end takes no part."""
+        remove_identity(self.directory / "identity")
+        for name in FILES:
+            (self.directory / name).unlink(missing_ok=True)
 
     # ---------------------------------------------------------------- files
 

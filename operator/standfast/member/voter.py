@@ -150,7 +150,8 @@ class Voter:
             self._is_stepping = False
             if self.state.attempts == 0:
                 self._tools.chronicle.clear_alert(_SOURCE, "NotElected")
-            self._tools.links.know(self.state.record.config.everyone())
+            record = self.state.record
+            self._tools.links.know((*record.config.everyone(), *record.left_out))
             self._tools.on_step()
 
     def _perform_all(self, before: State, effects: tuple[Effect, ...], now_ms: int) -> bool:

@@ -32,6 +32,13 @@ RELEASE_PATH = "/v1/release"
 STAND_PATH = "/v1/stand"
 FENCED_PATH = "/v1/fenced"
 LOG_PATH = "/v1/log"
+RECORD_PATH = "/v1/record"
+JOIN_PATH = "/v1/join"
+CHANGE_PATH = "/v1/config-change"
+CHALLENGE_PATH = "/v1/challenge"
+CONSENT_PATH = "/v1/consent"
+ATTESTED_PATH = "/v1/attested"
+RECOVER_PATH = "/v1/recover"
 WITNESS_PATH = "/v1/witness"
 
 WAIT_S_MAX = 60
@@ -42,7 +49,7 @@ LOG_ENTRIES_MAX = 1000
 
 
 def cluster_path(cluster_uid: str) -> str:
-    """`DELETE`: let a witness leave a cluster that is gone, and forget its votes."""
+    """`DELETE`: let a member leave a cluster that has removed it, and forget its votes."""
     return f"/v1/clusters/{cluster_uid}"
 
 
@@ -109,22 +116,112 @@ class CertificateRequest(Wire, frozen=True, kw_only=True):
 # ------------------------------------------------------------------ config and requests
 
 
-class SignedConfig(Wire, frozen=True, kw_only=True):
-    """The first config of a cluster, signed by the cluster's CA key.
+class Signed(Wire, frozen=True, kw_only=True):
+    """Something of which the cluster's CA key says one thing: the purpose is signed with it.
 
     Attributes:
-        payload: base64 of `wire.durable.encode_config(config)`.
-        signature: base64 of the Ed25519 signature over the decoded payload.
+        payload: base64 of what `wire.durable` encodes.
+        signature: base64 of the Ed25519 signature over purpose and decoded payload.
     """
 
     payload: str
     signature: str
 
 
+class SignedConfig(Signed, frozen=True, kw_only=True):
+    """The first config of a cluster (purpose `config`)."""
+
+
 class ConfigRequest(Wire, frozen=True, kw_only=True):
     """`PUT /v1/config`. Another first config for the same cluster is refused (409)."""
 
     config: SignedConfig
+
+
+class ChangeRequest(Wire, frozen=True, kw_only=True):
+    """`PUT /v1/config-change`, to the active node: the next config of the cluster.
+
+    One voter more or one less, or other timers, order, addresses. The same again is accepted.
+
+    Attributes:
+        config: Purpose `change`; its `id` is that of the config it was made from.
+    """
+
+    config: Signed
+
+
+class RecordAnswer(Wire, frozen=True, kw_only=True):
+    """`GET /v1/record`: the newest record of a member, for one that joins.
+
+    Attributes:
+        record: base64 of `wire.durable.encode_record(record)`.
+    """
+
+    record: str
+
+
+class JoinRequest(Wire, frozen=True, kw_only=True):
+    """`PUT /v1/join`: become a member that the config does not name yet.
+
+    Attributes:
+        record: Purpose `join`; a record of the cluster, with the config in force.
+    """
+
+    record: Signed
+
+
+class ChallengeAnswer(Wire, frozen=True, kw_only=True):
+    """`POST /v1/challenge`: what a consent must name, drawn by the candidate itself.
+
+    Attributes:
+        challenge: Answered once, and not after `valid_ms`.
+        record: `term.seq` of the record that the candidate holds.
+        record_holder: Who wrote that record, by uid.
+        term_min: No lower term is won with the consent.
+        position: How far the candidate's copy reaches; none when unknown.
+        record_position: How far the data were known to reach.
+        hindrance: Why the candidate may not lead without a consent; "" when it may.
+    """
+
+    challenge: str
+    valid_ms: int
+    boot: str
+    record: str
+    record_holder: str = ""
+    term_min: int
+    position: int | None = None
+    record_position: int | None = None
+    hindrance: str = ""
+
+
+class ConsentRequest(Wire, frozen=True, kw_only=True):
+    """`PUT /v1/consent`: a person accepts a loss so that this candidate may lead.
+
+    Attributes:
+        consent: Purpose `consent`; base64 of `wire.durable.encode_consent`.
+    """
+
+    consent: Signed
+
+
+class AttestedRequest(Wire, frozen=True, kw_only=True):
+    """`POST /v1/attested`: a person vouches that a boot of a member is off.
+
+    Attributes:
+        attested: Purpose `attested`; base64 of `wire.durable.encode_attestation`.
+    """
+
+    attested: Signed
+
+
+class RecoverRequest(Wire, frozen=True, kw_only=True):
+    """`PUT /v1/recover`: take part in a new incarnation, after a majority was lost for good.
+
+    Attributes:
+        config: Purpose `recover`; the config of the new incarnation, which names whoever is left.
+    """
+
+    config: Signed
 
 
 class GroupRequest(Wire, frozen=True, kw_only=True):
@@ -258,6 +355,7 @@ class ReplicationStatus(Wire, frozen=True, kw_only=True):
         lag_ms: The same in time.
         percent: Progress while it is being built.
         following: Nodes that follow this one, by uid.
+        lacks: Nodes that should and do not, by uid: how many bytes each lacks.
     """
 
     role: Literal["Active", "Standby", "Building", "Down", "Unknown"]
@@ -267,6 +365,7 @@ class ReplicationStatus(Wire, frozen=True, kw_only=True):
     lag_ms: int | None = None
     percent: int | None = None
     following: tuple[str, ...] = ()
+    lacks: dict[str, int] = {}
 
 
 class ResourceStatus(Wire, frozen=True, kw_only=True):
@@ -334,6 +433,9 @@ class MemberStatus(Wire, frozen=True, kw_only=True):
         record_version: `(term, seq)` of the newest record it holds.
         config_id: Of the config in force, `term.seq`; "" when unconfigured.
         config_digest: Tells two first configs apart.
+        config: The config in force, base64 of `wire.durable.encode_config`.
+        config_committed: This member holds the lease, and a majority has that config.
+        incarnation: Of the config; higher after a recovery.
         lease_remaining_ms: While it holds.
         operator_token: Highest fencing token seen.
         halted: Why this member may take no part any more, or "".
@@ -355,6 +457,9 @@ class MemberStatus(Wire, frozen=True, kw_only=True):
     suspects: tuple[SuspectStatus, ...] = ()
     config_id: str = ""
     config_digest: str = ""
+    config: str = ""
+    config_committed: bool = False
+    incarnation: int = 1
     lease_remaining_ms: int | None = None
     voted_for: str | None = None
     eligible: bool = False

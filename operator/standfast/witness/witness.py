@@ -179,15 +179,17 @@ class Witness:
         return self._open(cluster)
 
     def forget(self, scope: str, cluster: ClusterUid) -> Awaitable[None]:
-        del scope  # checked by `enrolling`
+        if scope not in {self._uid, cluster}:
+            raise RefusedError(
+                f"leaving cluster {cluster} was asked for as {scope}",
+                remedy=f"ask over the identity of witness {self._uid} or of the cluster",
+            )
         return self._forget(cluster)
 
     async def _forget(self, cluster: ClusterUid) -> None:
-        membership = self._memberships.pop(cluster)
-        if membership.enrolment is not None:
-            uid = membership.enrolment.member_uid
-            self._process.identities.remove(pki.dns_name(pki.Member(uid, cluster)))
-        await membership.close()
+        membership = self._memberships[cluster]
+        await membership.leave()
+        self._memberships.pop(cluster, None)
         directory = membership.store.directory
         gone = directory.with_name(f"{cluster}.gone")
         shutil.rmtree(gone, ignore_errors=True)

@@ -1,0 +1,129 @@
+"""Break-glass recovery: which proofs it demands, and what whoever is left begins anew with."""
+
+from dataclasses import replace
+
+import pytest
+
+from standfast.core.events import Declined, Effect, Recovered, Tick
+from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
+from standfast.core.messages import Hello, VoteRequest
+from standfast.core.record import DataMode, Holder, Proof, Record, Suspect
+from standfast.core.recovering import recovered_record, recovery_problem
+from tests.unit.core.one_member import One
+from tests.unit.core.small_world import A, B, W, config_of, member
+
+PAIR = config_of(A, B, W)
+OFF = {A: Proof.ATTESTED, W: Proof.POWERED_OFF}
+
+
+def left_behind(data: DataMode = DataMode.NONE) -> One:
+    """The standby: the holder and the witness are gone for good."""
+    config = replace(PAIR, data=data)
+    one = One(B, config)
+    record = Record(Version(3, 7), config, Holder(A, BootId("a-1")), frozenset({A, B}))
+    one.hear(A, one.renew(3, record=record, version=record.version), boot="1")
+    return one
+
+
+def recovered(one: One, **changes: object) -> Record:
+    record = recovered_record(one.record, (member(B),), OFF, one.state.durable.term)
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def taken(one: One, record: Record) -> tuple[Effect, ...]:
+    return one.tell(Recovered(record))
+
+
+@pytest.mark.parametrize(
+    ("left", "proven", "holds", "said"),
+    [
+        ({B}, {A, W}, False, None),
+        ({B}, {A}, False, "W neither answer nor are proven off"),
+        ({B, W}, set(), False, "2 of 3 voters answer, which is a majority"),
+        ({W}, {A, B}, False, "no node is left that could serve"),
+        ({B}, {A, W}, True, "a node holds the lease"),
+    ],
+)
+def test_f38_a_recovery_demands_a_proof_of_everybody_else(
+    left: set[MemberUid], proven: set[MemberUid], holds: bool, said: str | None
+) -> None:
+    names = tuple(replace(m, name=m.uid.upper()) for m in PAIR.members)
+    config = replace(PAIR, members=names)
+    found = recovery_problem(config, left, proven, holds=holds)
+    assert (
+        found is None if said is None else found is not None and said.lower() in found[0].lower()
+    )
+
+
+def test_f38_whoever_is_left_is_elected_alone_in_the_new_incarnation() -> None:
+    one = left_behind()
+    before = one.record
+    taken(one, recovered(one))
+    assert one.record.config.incarnation == before.config.incarnation + 1
+    assert [m.uid for m in one.record.config.members] == [B]
+    (cleared,) = recovered(left_behind()).cleared
+    assert (cleared.suspect, cleared.proof) == (Suspect(A, BootId("a-1"), 3), Proof.ATTESTED)
+    assert {m.uid for m in one.record.left_out} == {A, W}
+    while one.state.holding is None:
+        one.now_ms += 1
+        one.tell(Tick())
+    assert one.state.serves(one.now_ms)
+    assert one.record.suspects == ()
+
+
+def test_a_member_of_the_old_incarnation_stops_when_it_meets_the_new_one() -> None:
+    one = One(A, PAIR)
+    one.win(W)
+    one.hear(B, Hello(Version(9, 0), Version(9, 0), "x"), incarnation=2)
+    assert one.state.durable.halted
+    assert one.state.holding is None
+
+
+def test_messages_of_the_old_incarnation_are_dropped() -> None:
+    one = left_behind()
+    taken(one, recovered(one))
+    one.hear(A, VoteRequest(False, 1, 99, PAIR.ttl_ms, one.record), incarnation=1)
+    assert one.sent() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": Version(3, 9)}, "is of term 3, and 3 was seen here"),
+        ({"config": replace(PAIR, incarnation=3)}, "begins incarnation 3, after 1 here"),
+        ({"config": replace(PAIR, cluster=ClusterUid("other"), incarnation=2)}, "is of cluster other"),
+        ({"config": config_of(A, W)}, "begins incarnation 1"),
+        ({"config": replace(config_of(A, W), incarnation=2)}, "leaves this member out"),
+    ],
+)
+def test_another_record_is_declined(changes: dict[str, object], said: str) -> None:
+    one = left_behind()
+    before = one.state.durable
+    (effect,) = taken(one, recovered(one, **changes))
+    assert isinstance(effect, Declined)
+    assert said in effect.problem
+    assert one.state.durable == before
+
+
+def test_half_a_proof_clears_nobody() -> None:
+    one = left_behind()
+    record = recovered_record(one.record, (member(B),), {A: Proof.WATCHDOG}, 3)
+    (effect,) = taken(one, record)
+    assert isinstance(effect, Declined)
+    assert "less than a full proof" in effect.problem
+
+
+def test_a_holder_is_not_recovered() -> None:
+    one = One(A, PAIR)
+    one.win(W)
+    record = recovered_record(one.record, (member(A),), {}, one.state.durable.term)
+    (effect,) = taken(one, record)
+    assert isinstance(effect, Declined)
+    assert effect.problem == "this node holds the lease"
+
+
+def test_who_is_left_without_the_data_needs_a_consent() -> None:
+    one = left_behind(DataMode.REPLICATED)
+    assert recovered(one).in_sync == {B}
+    behind = replace(one.record, in_sync=frozenset({A}))
+    assert recovered_record(behind, (member(B),), OFF, 3).in_sync == frozenset()
