@@ -9,12 +9,14 @@ printed, nothing is judged. The agent at rest is measured first.
 import json
 import statistics
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from standfast.errors import UserError
 from standfast.lab.cluster import LabCluster, bring_up, install_operator
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab, LabVm
@@ -128,7 +130,7 @@ def main(runs: int, only: tuple[str, ...], name: str, profile: str, *, cost: boo
     if profile == "Normal" and (not only or set(only) & set(PEERS)):
         rest = measure_web(console, cases, runs, only, name)
     if not only or set(only) & set(postgresql.CASES):
-        lab = Lab.up(f"{name}pg", Wanted(vms=2, networks=2))
+        lab = fresh(f"{name}pg")
         try:
             install_operator(lab)
             found, rates = postgresql.run(
@@ -148,11 +150,18 @@ def main(runs: int, only: tuple[str, ...], name: str, profile: str, *, cost: boo
     console.print(f"written to {out}")
 
 
+def fresh(name: str) -> Lab:
+    """A lab of that name, whatever a run that was killed left behind."""
+    with suppress(UserError):
+        Lab.open(name).down()
+    return Lab.up(name, Wanted(vms=2, networks=2))
+
+
 def measure_web(
     console: Console, cases: dict[str, Case], runs: int, only: tuple[str, ...], name: str
 ) -> dict[str, dict[str, float]]:
     """The web pair; answers what its agents cost at rest."""
-    lab = Lab.up(name, Wanted(vms=2, networks=2))
+    lab = fresh(name)
     try:
         cluster = bring_up(lab, checkout() / "examples/01-web-pair", "web")
         rest = at_rest(cluster)

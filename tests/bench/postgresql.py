@@ -17,6 +17,7 @@ from standfast.lab.cluster import LabCluster
 from standfast.lab.databases import (
     APP,
     UNIT,
+    Variant,
     declare,
     install_all,
     make_application,
@@ -125,7 +126,7 @@ def run(
     """
     install_all(lab)
     rates = {"alone": alone(lab)} if cost else {}
-    cluster = declare(lab, profile=profile)
+    cluster = declare(lab, Variant(profile))
     cluster.enroll()
     settle(cluster)
     make_application(lab.vm(cluster.active))

@@ -8,24 +8,31 @@ writes wait for is decided by `core.in_sync`; here it is carried out in the orde
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from standfast.agent import bounds
 from standfast.core import in_sync
-from standfast.core.events import Event, InSyncProposed
+from standfast.core.events import Event, InSyncProposed, PositionProposed
 from standfast.core.holding import in_sync_required
 from standfast.core.ids import MemberUid
 from standfast.core.in_sync import NEAR_BYTES, Keeper, Progress, Seen, View
 from standfast.core.record import Config, DataMode, Member
 from standfast.core.state import State
+from standfast.core.voting import may_lead
 from standfast.member.chronicle import values
 from standfast.member.links import split
 from standfast.ports.clock import Clock
-from standfast.ports.events import EventSink
+from standfast.ports.events import Alert, EventSink
 from standfast.ports.replication import Leader, Neighbour, Part, Place, Replica, Replication
 from standfast.wire.api import ReplicationStatus
 from standfast.wire.frames import Facts
 
 LOOK_MS = 250
 """Between two looks at those that follow, while this node serves."""
+POSITION_MS = 1000
+"""Asynchronous data: the record's position is never older than this and a commit."""
+BEHIND_MS = 2000
+"""So long must nobody follow within the bound before a person is told."""
 
+COPIES = "copies"
 Copies = Callable[[], Mapping[str, Replica]]
 
 
@@ -58,6 +65,9 @@ class Replicas:
         self._sink = sink
         self._keeper: Keeper = {}
         self._looked_ms = 0
+        self._positioned_ms = 0
+        self._within_ms = clock.now_ms()
+        self._bound: Alert | None = None
         self._growing: frozenset[MemberUid] = frozenset()
         self._config: Config | None = None
         self._place: Place | None = None
@@ -91,7 +101,8 @@ class Replicas:
             return lambda _: None
         node = neighbour(member)
         invitations = links.facts(holder.member).invitations
-        return lambda name: Leader(node, invitations.get(name, b""))
+        term = state.record.version.term
+        return lambda name: Leader(node, invitations.get(name, b""), term)
 
     def invitations(self) -> dict[str, bytes]:
         """What other nodes need to follow this one."""
@@ -122,12 +133,14 @@ class Replicas:
         self._looked_ms = now_ms
         lease = state.holding
         if not _keeps_copies(state) or not state.serves(now_ms) or lease is None:
-            self._keeper, self._growing = {}, frozenset()
+            self._keeper, self._growing, self._within_ms = {}, frozenset(), now_ms
             return
         if lease.releasing or not lease.renews:
             return
-        others = frozenset(state.record.config.data_nodes()) - {state.me}
-        view = View(state.me, others, state.record.in_sync, in_sync_required(state))
+        if state.record.config.data is DataMode.REPLICATED_ASYNC:
+            self._keep_position(voter, now_ms)
+            return
+        view = View(state.me, others_of(state), state.record.in_sync, in_sync_required(state))
         seen = {name: _seen(copy.replication()) for name, copy in self._copies().items()}
         self._keeper, plan = in_sync.keep(self._keeper, view, seen, now_ms)
         self._growing = plan.require - view.required
@@ -135,6 +148,65 @@ class Replicas:
         if plan.propose is not None:
             self._say(state, plan.propose)
             voter.take(InSyncProposed(plan.propose))
+
+    # ---------------------------------------------------------------- how much may be lost
+
+    def position(self) -> int | None:
+        """How far this node reaches, where that may be compared with the record's position.
+
+        The data of all resources together: none of them alone may be too far behind.
+        """
+        found = [copy.replication() for copy in self._copies().values()]
+        reached = [one.position for one in found if one.is_of_leader and one.position is not None]
+        return sum(reached) if found and len(reached) == len(found) else None
+
+    def _keep_position(self, voter: Quorum, now_ms: int) -> None:
+        """Let the record say how far the data reach: what may be lost counts from there."""
+        found = [copy.replication() for copy in self._copies().values()]
+        reached = [o.position for o in found if o.part is Part.ACTIVE and o.position is not None]
+        if not found or len(reached) < len(found):
+            return
+        if now_ms - self._positioned_ms >= POSITION_MS:
+            self._positioned_ms = now_ms
+            voter.take(PositionProposed(sum(reached)))
+        config = voter.state.record.config
+        if not others_of(voter.state) or bounds.follows_within(found, config.loss_max):
+            self._within_ms = now_ms
+
+    def warn(self, state: State, *, somebody_holds: bool) -> None:
+        """Say when more than the declared loss stands between this node and a takeover."""
+        alert = self._beyond(state, somebody_holds=somebody_holds)
+        if alert == self._bound:
+            return
+        if alert is None:
+            self._sink.clear_alert(COPIES, bounds.BEYOND)
+        else:
+            self._sink.raise_alert(COPIES, alert)
+        self._bound = alert
+
+    def _beyond(self, state: State, *, somebody_holds: bool) -> Alert | None:
+        config = state.record.config
+        if config.data is not DataMode.REPLICATED_ASYNC or not self._copies():
+            return None
+        now_ms = self._clock.now_ms()
+        if state.serves(now_ms):
+            if now_ms - self._within_ms < BEHIND_MS:
+                return None
+            found = [copy.replication() for copy in self._copies().values()]
+            return bounds.unfollowed_alert(found, config.loss_max)
+        holder = state.record.holder
+        if somebody_holds or holder is None:
+            return None
+        position = self.position()
+        if may_lead(state.record, state.me, position) is None:
+            return None
+        member = config.member(holder.member)
+        return bounds.withheld_alert(
+            bounds.Distance(
+                holder.member if member is None else member.name, state.record.position, position
+            ),
+            config,
+        )
 
     def _say(self, state: State, proposal: frozenset[MemberUid]) -> None:
         for uid in sorted(proposal ^ state.record.in_sync):
@@ -168,6 +240,7 @@ class Replicas:
             lag_ms=found.lag_ms,
             percent=found.percent,
             following=tuple(sorted(f.uid for f in found.followers if f.is_connected)),
+            lacks=dict(found.absent),
         )
 
 
@@ -180,7 +253,12 @@ def _shown(name: str, found: Replication) -> tuple[object, ...]:
 
 
 def _keeps_copies(state: State) -> bool:
-    return state.record.config.data is DataMode.REPLICATED
+    return state.record.config.data in {DataMode.REPLICATED, DataMode.REPLICATED_ASYNC}
+
+
+def others_of(state: State) -> frozenset[MemberUid]:
+    """The other data nodes of the config."""
+    return frozenset(state.record.config.data_nodes()) - {state.me}
 
 
 def _seen(found: Replication) -> Seen | None:

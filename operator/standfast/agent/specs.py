@@ -18,6 +18,12 @@ from standfast.core.record import DataMode
 from standfast.errors import UserError
 from standfast.wire.resources import Postgresql, ResourceSpec, Systemd, Vip
 
+COPIED = {
+    "Synchronous": DataMode.REPLICATED,
+    "Asynchronous": DataMode.REPLICATED_ASYNC,
+}
+"""How copies follow -> what the votes must ask for."""
+
 
 def specs_of(resources: Sequence[ResourceSpec], data: DataMode) -> tuple[Spec, ...]:
     """The group's view of a declaration.
@@ -68,13 +74,15 @@ def check_data_mode(resources: Sequence[ResourceSpec], data: DataMode) -> None:
     Raises:
         UserError: There is a replicated resource, and the cluster is none of replicated data.
     """
-    copies = [resource.name for resource in resources if isinstance(resource, Postgresql)]
-    if copies and data is not DataMode.REPLICATED:
-        raise UserError(
-            f"resource {', '.join(copies)} keeps a copy of its data on every node, and this "
-            f"cluster was made for data: {data.value}, where any node may become active",
-            remedy="set spec.data of the HACluster to Replicated when it is created",
-        )
+    for resource in resources:
+        if isinstance(resource, Postgresql) and COPIED[resource.replication] is not data:
+            wanted = COPIED[resource.replication].value
+            raise UserError(
+                f"resource {resource.name} keeps a copy of its data on every node "
+                f"({resource.replication}), and this cluster was made for data: {data.value}, "
+                "where votes do not ask for that",
+                remedy=f"set spec.data of the HACluster to {wanted} when it is created",
+            )
 
 
 def _spec_of(resource: ResourceSpec, data: DataMode) -> Spec:

@@ -24,6 +24,7 @@ class DataMode(StrEnum):
     NONE = "None"
     SHARED_DISK = "SharedDisk"
     REPLICATED = "Replicated"
+    REPLICATED_ASYNC = "ReplicatedAsync"
 
     def to_core(self) -> record.DataMode:
         return record.DataMode(self.value)
@@ -214,6 +215,18 @@ class HAClusterSpec(Model):
                 c.data is not DataMode.SHARED_DISK or c.fencing.policy is not FencePolicy.NEVER
             ),
         ),
+        Rule(
+            cel="!has(self.maxDataLoss) || self.data == 'ReplicatedAsync'",
+            message="maxDataLoss is set, but only data: ReplicatedAsync ever loses an "
+            "acknowledged write: remove it, or set spec.data to ReplicatedAsync",
+            holds=lambda c: c.max_data_loss is None or c.data is DataMode.REPLICATED_ASYNC,
+        ),
+        Rule(
+            cel="has(self.maxDataLoss) == has(oldSelf.maxDataLoss) && (!has(self.maxDataLoss) || "
+            "self.maxDataLoss == oldSelf.maxDataLoss)",
+            message="maxDataLoss cannot change, because voters judge by the one they were given "
+            "first: create another cluster for another bound",
+        ),
     )
 
     infrastructure_ref: LocalRef | None = Field(
@@ -232,7 +245,19 @@ class HAClusterSpec(Model):
         default=DataMode.NONE,
         description="Where the application's data lives; it decides which proof a takeover needs. "
         "None: nothing to lose. SharedDisk: one disk that both VMs can reach. Replicated: a copy "
-        "on each node.",
+        "on each node that has every acknowledged write. ReplicatedAsync: a copy on each node "
+        "that follows as fast as it can; a failover may lose up to maxDataLoss.",
+    )
+    max_data_loss: (
+        Annotated[str, Field(min_length=2, max_length=12, pattern=r"^[1-9][0-9]{0,6}(Ki|Mi|Gi)$")]
+        | None
+    ) = Field(
+        default=None,
+        description="With data: ReplicatedAsync: how much of the newest data a failover may lose "
+        "without a person's consent, counted from the position that the members last agreed on, "
+        "which is about a second old; 16Mi when absent. A node that lacks more waits for a "
+        "consent, and says what would be lost.",
+        examples=["16Mi"],
     )
     nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=7), ListMap("name")] = Field(
         description="The VMs, in order of preference. All run; one is active."
@@ -254,6 +279,18 @@ class HAClusterSpec(Model):
         default=False,
         description="Whether the operator only watches. The agents still fail over by themselves.",
     )
+
+
+_LOSS_DEFAULT = "16Mi"
+_SHIFTS = {"Ki": 10, "Mi": 20, "Gi": 30}
+
+
+def loss_bytes_max(spec: HAClusterSpec) -> int:
+    """The declared bound in bytes; 0 where nothing may be lost."""
+    if spec.data is not DataMode.REPLICATED_ASYNC:
+        return 0
+    said = spec.max_data_loss or _LOSS_DEFAULT
+    return int(said[:-2]) << _SHIFTS[said[-2:]]
 
 
 class HACluster(KubeObject):

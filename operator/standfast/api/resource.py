@@ -89,6 +89,7 @@ class Streaming(StrEnum):
     """How the copies of a database follow the active one."""
 
     SYNCHRONOUS = "Synchronous"
+    ASYNCHRONOUS = "Asynchronous"
 
 
 class Postgresql(Model):
@@ -117,7 +118,9 @@ class Postgresql(Model):
     replication: Streaming = Field(
         default=Streaming.SYNCHRONOUS,
         description="Synchronous: a write is acknowledged when every node in sync has it. A "
-        "standby that is lost is given up within about three seconds, and writes go on.",
+        "standby that is lost is given up within about three seconds, and writes go on. "
+        "Asynchronous: a write waits for nobody, and a failover may lose the newest ones, up to "
+        "maxDataLoss of the HACluster, whose data is ReplicatedAsync then.",
     )
 
 

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 import msgspec
 
 from standfast.api.cluster import DataMode, HACluster
-from standfast.api.resource import HAResource, HAResourceSpec, Postgresql, Systemd, Vip
+from standfast.api.resource import (
+    HAResource,
+    HAResourceSpec,
+    Postgresql,
+    Streaming,
+    Systemd,
+    Vip,
+)
 from standfast.controller.authorities import Register
 from standfast.errors import UserError
 from standfast.wire import resources as wire
@@ -154,14 +161,24 @@ def _check_targets(resources: Sequence[HAResource]) -> None:
 
 
 def _check_data(cluster: HACluster, resources: Sequence[HAResource]) -> None:
-    copies = [r.metadata.name for r in resources if r.spec.postgresql is not None]
-    if copies and cluster.spec.data is not DataMode.REPLICATED:
-        raise UserError(
-            f"HAResource {', '.join(copies)} keeps a copy of its data on every node, but spec.data"
-            f" of HACluster {cluster.metadata.name} is {cluster.spec.data.value}, which lets any "
-            "node become active, whether it has every write or not",
-            remedy="create the HACluster with spec.data: Replicated",
-        )
+    for resource in resources:
+        if resource.spec.postgresql is None:
+            continue
+        streaming = resource.spec.postgresql.replication
+        if cluster.spec.data is not _COPIED[streaming]:
+            raise UserError(
+                f"HAResource {resource.metadata.name} keeps a copy of its data on every node "
+                f"({streaming.value}), but spec.data of HACluster {cluster.metadata.name} is "
+                f"{cluster.spec.data.value}, by which a node may become active that must not",
+                remedy=f"create the HACluster with spec.data: {_COPIED[streaming].value}, or set "
+                f"spec.postgresql.replication of {resource.metadata.name}",
+            )
+
+
+_COPIED = {
+    Streaming.SYNCHRONOUS: DataMode.REPLICATED,
+    Streaming.ASYNCHRONOUS: DataMode.REPLICATED_ASYNC,
+}
 
 
 def next_number(register: Register, group: Group, known: Sequence[int]) -> int | None:

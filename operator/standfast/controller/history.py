@@ -18,6 +18,7 @@ from standfast.api.record import (
 )
 from standfast.api.switchover import Step
 from standfast.core.record import DataMode, Proof
+from standfast.core.sizes import size
 from standfast.wire.api import LogEntry, TakeoverStatus
 
 Logs = Mapping[str, Sequence[LogEntry]]
@@ -225,13 +226,16 @@ def _ms(first: datetime, last: datetime) -> int:
     return max(int((last - first).total_seconds() * 1000), 0)
 
 
-def record_of(move: Move, data: DataMode, fence: str = "") -> FailoverRecordStatus:
+def record_of(
+    move: Move, data: DataMode, fence: str = "", *, loss_max: int = 0
+) -> FailoverRecordStatus:
     """The status of the record of a move.
 
     Args:
         move: What happened.
         data: Where the cluster's data lives.
         fence: Evidence of a power-off for it; "" when there was none.
+        loss_max: How many bytes may be lost: asynchronous data.
     """
     evidence = (*move.evidence, *((fence,) if fence else ()))
     if not move.complete:
@@ -251,7 +255,7 @@ def record_of(move: Move, data: DataMode, fence: str = "") -> FailoverRecordStat
         started_at=move.started_at,
         completed_at=move.completed_at,
         took_ms=move.took_ms,
-        data_loss=_loss(data),
+        data_loss=_loss(data, loss_max),
         timeline=move.timeline,
     )
     return status.model_copy(update={"from_": move.from_})
@@ -262,9 +266,14 @@ def _first_proof(move: Move) -> Proof:
     return move.proofs[0].proof if move.proofs else Proof.LEASE_EXPIRED
 
 
-def _loss(data: DataMode) -> DataLoss:
+def _loss(data: DataMode, loss_max: int) -> DataLoss:
     if data is DataMode.REPLICATED_ASYNC:
-        return DataLoss(known=LossKnown.BOUNDED, message="at most the declared bound")
+        return DataLoss(
+            known=LossKnown.BOUNDED,
+            bytes_max=loss_max,
+            message=f"at most {size(loss_max)} up to the position that the members had last agreed"
+            " on, and what was acknowledged after it, in about a second and a lease",
+        )
     said = {
         DataMode.NONE: "the cluster declares no data",
         DataMode.SHARED_DISK: "both nodes use one disk",

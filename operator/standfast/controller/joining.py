@@ -199,11 +199,19 @@ def is_due(not_after: datetime | None, now: datetime) -> bool:
 
 
 def first_config(
-    cluster_uid: str, members: Sequence[record.Member], timing: Timing, data: DataMode
+    cluster_uid: str,
+    members: Sequence[record.Member],
+    timing: Timing,
+    data: DataMode,
+    loss_max: int = 0,
 ) -> Config:
     """The configuration that a cluster begins with."""
     return Config(
-        cluster=ClusterUid(cluster_uid), members=tuple(members), timing=timing, data=data
+        cluster=ClusterUid(cluster_uid),
+        members=tuple(members),
+        timing=timing,
+        data=data,
+        loss_max=loss_max,
     )
 
 

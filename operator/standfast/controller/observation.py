@@ -8,7 +8,7 @@ begun. Nothing is asked of anybody here; all of it is in memory already.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from standfast.api.cluster import Failback, HACluster, Node
+from standfast.api.cluster import Failback, HACluster, Node, loss_bytes_max
 from standfast.api.cluster import FencePolicy as DeclaredFence
 from standfast.controller.authorities import Register
 from standfast.controller.infrastructures import FACTS_AGE_MS_MAX, SILENT, Connected
@@ -31,7 +31,7 @@ from standfast.core.view import (
     WantedNode,
 )
 from standfast.ports.hypervisor import VmFacts
-from standfast.wire.api import MemberStatus
+from standfast.wire.api import MemberStatus, ResourceStatus
 
 POWER_OFF_PRIVILEGE = "VirtualMachine.Interact.PowerOff"
 
@@ -63,6 +63,7 @@ def wanted(cluster: HACluster) -> Wanted:
         nodes=tuple(WantedNode(node.name, node.maintenance) for node in spec.nodes),
         witnesses=tuple(witness.name for witness in spec.witnesses),
         data=DataMode(spec.data.value),
+        loss_max=loss_bytes_max(spec),
         timing=spec.timing.to_core(),
         fence=_FENCE[spec.fencing.policy],
         failback=spec.placement.failback is not Failback.NEVER,
@@ -185,6 +186,7 @@ class _Reader:
                     critical=resource.name in self._sources.critical,
                     message=resource.message,
                     reason=resource.reason,
+                    lacks=_lacks(resource, names),
                 )
                 for resource in status.resources
             ),
@@ -359,3 +361,10 @@ def listeners(lines: Mapping[str, Line], but: str) -> set[tuple[str, str]]:
         for name, line in lines.items()
         if line.now is not None and name != but
     }
+
+
+def _lacks(resource: ResourceStatus, names: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
+    copy = resource.replication
+    if copy is None:
+        return ()
+    return tuple((names.get(uid, uid), lacking) for uid, lacking in sorted(copy.lacks.items()))

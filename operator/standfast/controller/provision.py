@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from standfast.adapters.kube.client import KubeClient
-from standfast.api.cluster import HACluster
+from standfast.api.cluster import HACluster, loss_bytes_max
 from standfast.controller import joining
 from standfast.controller.authorities import Authorities, Office
 from standfast.controller.calling import Caller, Door
@@ -251,7 +251,11 @@ class Provider:
         ]
         spec = site.cluster.spec
         return joining.first_config(
-            site.cluster.metadata.uid, members, spec.timing.to_core(), DataMode(spec.data.value)
+            site.cluster.metadata.uid,
+            members,
+            spec.timing.to_core(),
+            DataMode(spec.data.value),
+            loss_bytes_max(spec),
         )
 
     # ---------------------------------------------------------------- resources, certificates

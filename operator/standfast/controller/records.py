@@ -13,7 +13,7 @@ from standfast.adapters.kube.client import ConflictError, KubeClient
 from standfast.adapters.kube.paths import Document, Owner
 from standfast.adapters.kube.recorder import Happening, Recorder, Regarding
 from standfast.api.base import API_VERSION
-from standfast.api.cluster import HACluster
+from standfast.api.cluster import HACluster, loss_bytes_max
 from standfast.api.cluster_status import LastFailover
 from standfast.api.conditions import ConditionType, find_condition, with_condition
 from standfast.api.kinds import FAILOVERRECORD
@@ -174,7 +174,8 @@ class Records:
         except ConflictError:
             made = await self._client.get(RECORDS, namespace, name)
             is_new = not (made.get("status") or {}).get("to")
-        status = record_of(move, data, _fence_of(cluster, move))
+        bound = loss_bytes_max(cluster.spec)
+        status = record_of(move, data, _fence_of(cluster, move), loss_max=bound)
         conditions = with_condition(
             (),
             ConditionType.READY,

@@ -13,6 +13,7 @@ from standfast.core.fencing import Contact, Power
 from standfast.core.placement import not_ready
 from standfast.core.reasons import Reason
 from standfast.core.record import DataMode, MemberKind
+from standfast.core.sizes import size
 from standfast.core.view import MemberSeen, Observed, Role, Wanted
 
 ELECTION_HEARTBEATS = 2
@@ -20,6 +21,9 @@ ELECTION_HEARTBEATS = 2
 
 START_MS_DEFAULT = 300
 """What a start is taken to last until one was measured."""
+
+BEYOND_MAX_DATA_LOSS = "BeyondMaxDataLoss"
+"""Alert of an active node that no copy follows closely enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ def protected(want: Wanted, seen: Observed) -> Claim:
         lambda: _no_standby(want, active, standbys, able),
         lambda: _no_majority_left(want, seen, active),
         lambda: _no_proof(want, active),
+        lambda: _beyond(active),
     )
     for check in checks:
         claim = check()
@@ -176,7 +181,8 @@ def _loss(want: Wanted) -> str:
         DataMode.NONE: "",
         DataMode.SHARED_DISK: " from the same disk",
         DataMode.REPLICATED: " and no acknowledged write would be lost",
-        DataMode.REPLICATED_ASYNC: " and the declared loss at most would be lost",
+        DataMode.REPLICATED_ASYNC: f" and at most {size(want.loss_max)} of the newest writes "
+        "would be lost, counted from about a second before",
     }[want.data]
 
 
@@ -278,16 +284,48 @@ def fence_ready_of(member: MemberSeen) -> Claim:
 
 def in_sync(want: Wanted, seen: Observed) -> Claim | None:
     """Replicated data only: every standby has every acknowledged write."""
-    if want.data is not DataMode.REPLICATED or not seen.configured:
+    if not seen.configured:
+        return None
+    if want.data is DataMode.REPLICATED_ASYNC:
+        return _within_bound(want, seen)
+    if want.data is not DataMode.REPLICATED:
         return None
     nodes = [m for m in seen.members if m.kind is MemberKind.DATA]
     if any(m.in_sync is None for m in nodes):
         return Claim(None, Reason.NOBODY_HEARD, "nobody was heard saying who is in sync")
     behind = [m.name for m in nodes if not m.in_sync]
     if behind:
-        said = f"{', '.join(behind)} lacks acknowledged writes"
+        said = f"{', '.join(behind)} lacks acknowledged writes{_lacking(seen, behind)}"
         return Claim(False, Reason.OUT_OF_SYNC, said, "wait until it has caught up")
     return Claim(True, Reason.IN_SYNC, "every node has every acknowledged write")
+
+
+def _within_bound(want: Wanted, seen: Observed) -> Claim:
+    """Asynchronous data: one node at least follows closely enough to take over by itself."""
+    active = seen.active
+    if active is None:
+        return Claim(None, Reason.NOBODY_HEARD, "nobody is heard serving")
+    beyond = _beyond(active)
+    if beyond is not None:
+        return beyond
+    said = f"a copy follows within {size(want.loss_max)} of {active.name} (spec.maxDataLoss)"
+    return Claim(True, Reason.IN_SYNC, said)
+
+
+def _beyond(active: MemberSeen) -> Claim | None:
+    """What the active node says of copies that are too far behind."""
+    for reason, message, remedy in active.alerts:
+        if reason == BEYOND_MAX_DATA_LOSS:
+            return Claim(False, Reason.OUT_OF_SYNC, message, remedy)
+    return None
+
+
+def _lacking(seen: Observed, names: list[str]) -> str:
+    """How much that is, where the active node knows."""
+    active = seen.active
+    known = [] if active is None else [lacks for r in active.resources for lacks in r.lacks]
+    lacking = sum(count for name, count in known if name in names)
+    return f" ({size(lacking)} at risk until it has them)" if lacking else ""
 
 
 def announced(_want: Wanted, seen: Observed) -> Claim | None:

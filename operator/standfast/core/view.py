@@ -47,6 +47,7 @@ class Wanted:
         name: Of the cluster, for sentences.
         nodes: In order of preference.
         witnesses: Names.
+        loss_max: How many bytes of data a failover may lose: asynchronous data only.
         failback: Whether service returns to the preferred node by itself.
         power_on: Whether a fenced node is powered on again.
     """
@@ -57,6 +58,7 @@ class Wanted:
     data: DataMode
     timing: Timing
     fence: FencePolicy = FencePolicy.WHEN_NEEDED
+    loss_max: int = 0
     failback: bool = False
     power_on: bool = True
     paused: bool = False
@@ -110,7 +112,12 @@ class VmSeen:
 
 @dataclass(frozen=True, slots=True)
 class ResourceSeen:
-    """A resource on one node, as its agent says."""
+    """A resource on one node, as its agent says.
+
+    Attributes:
+        lacks: Of a replicated one on the active node: name of each node that does not follow,
+            and how many bytes it lacks.
+    """
 
     name: str
     type: str
@@ -118,6 +125,7 @@ class ResourceSeen:
     critical: bool = True
     message: str = ""
     reason: str = ""
+    lacks: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

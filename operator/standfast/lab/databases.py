@@ -7,6 +7,7 @@ settings of its own, in Debian's layout.
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from standfast.lab.cluster import LabCluster, install_operator
@@ -24,18 +25,36 @@ INIT_S = 180.0
 _AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
 
 
-def bring_up(lab: Lab, *, operator: bool = True, profile: str = "Normal") -> LabCluster:
-    """From a fresh lab to a protected pair of the PostgreSQL example, with the writer's table.
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What differs from the example.
 
     Args:
-        lab: With two VMs.
-        operator: Whether to install the operator first.
         profile: Of the timing.
+        max_data_loss: Asynchronous, with this bound; "" for synchronous.
     """
+
+    profile: str = "Normal"
+    max_data_loss: str = ""
+
+    def applied(self, text: str) -> str:
+        """A manifest of the example with it."""
+        text = text.replace("profile: Normal", f"profile: {self.profile}")
+        if not self.max_data_loss:
+            return text
+        bound = f"data: ReplicatedAsync\n  maxDataLoss: {self.max_data_loss}"
+        text = text.replace("data: Replicated\n", f"{bound}\n")
+        return text.replace("replication: Synchronous", "replication: Asynchronous")
+
+
+AS_IT_STANDS = Variant()
+
+
+def bring_up(lab: Lab, variant: Variant = AS_IT_STANDS) -> LabCluster:
+    """From a fresh lab with two VMs to a protected pair of the example, with a table."""
     install_all(lab)
-    if operator:
-        install_operator(lab)
-    cluster = declare(lab, profile=profile)
+    install_operator(lab)
+    cluster = declare(lab, variant)
     cluster.enroll()
     settle(cluster)
     make_application(lab.vm(cluster.active))
@@ -48,21 +67,17 @@ def install_all(lab: Lab) -> None:
         list(pool.map(install, lab.vms()))
 
 
-def declare(lab: Lab, *, profile: str = "Normal") -> LabCluster:
+def declare(lab: Lab, variant: Variant = AS_IT_STANDS) -> LabCluster:
     """Apply the example, its addresses moved to where the lab is."""
     cluster = LabCluster(lab, CLUSTER)
     with tempfile.TemporaryDirectory() as directory:
-        cluster.apply(moved(lab, Path(directory) / "example", profile=profile))
+        copy = Path(directory) / "example"
+        shutil.copytree(EXAMPLE, copy)
+        for file in copy.glob("*.yaml"):
+            text = file.read_text().replace("10.77.", f"10.{lab.state.addressing.octet}.")
+            file.write_text(variant.applied(text))
+        cluster.apply(copy)
     return cluster
-
-
-def moved(lab: Lab, to: Path, *, profile: str = "Normal") -> Path:
-    """A copy of the example with its addresses in the lab's range."""
-    shutil.copytree(EXAMPLE, to)
-    for file in to.glob("*.yaml"):
-        text = file.read_text().replace("10.77.", f"10.{lab.state.addressing.octet}.")
-        file.write_text(text.replace("profile: Normal", f"profile: {profile}"))
-    return to
 
 
 def settle(cluster: LabCluster) -> None:
@@ -103,6 +118,11 @@ def make_application(vm: LabVm) -> None:
 def dsn(address: str) -> str:
     """How the application connects."""
     return f"host={address} port=5432 dbname={APP} user={APP} password={APP}"
+
+
+def write_ahead(vm: LabVm, size_bytes: int) -> None:
+    """Let the log of the active node grow by so much, with something that no table has."""
+    sql(vm, f"SELECT pg_logical_emit_message(true, 'ballast', repeat('x', {size_bytes}))")
 
 
 def numbers(lab: Lab, address: str) -> list[int]:

@@ -59,10 +59,12 @@ class Leader:
         node: Who.
         invitation: What its driver of the same resource answered to `invitation`; b"" when
             nothing was heard.
+        term: In which it leads.
     """
 
     node: Neighbour
     invitation: bytes = b""
+    term: int = 0
 
 
 class Part(Enum):
@@ -108,6 +110,9 @@ class Replication:
         lag_ms: The same in time: age of the newest change it has.
         percent: Progress while it is being built.
         followers: On the active node; each that is known.
+        absent: On the active node: who should follow and does not, and how many bytes it lacks.
+        is_of_leader: All that a standby has was seen to be part of what the leader has that was
+            told last: its position may be compared with that leader's.
     """
 
     part: Part
@@ -117,6 +122,8 @@ class Replication:
     lag_ms: int | None = None
     percent: int | None = None
     followers: tuple[Follower, ...] = ()
+    absent: tuple[tuple[str, int], ...] = ()
+    is_of_leader: bool = False
 
 
 @runtime_checkable

@@ -73,7 +73,7 @@ class Postgresql(Resource, tag="postgresql", frozen=True, kw_only=True):
     unit: str
     data_directory: str
     settings_directory: str | None = None
-    replication: Literal["Synchronous"] = "Synchronous"
+    replication: Literal["Synchronous", "Asynchronous"] = "Synchronous"
 
 
 ResourceSpec = Vip | Systemd | Postgresql

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from standfast.adapters.fakes import FakeClock, RecordingSink
-from standfast.agent.replicas import LOOK_MS, Replicas, place_of
-from standfast.core.events import Effect, Event, InSyncProposed
+from standfast.agent.replicas import BEHIND_MS, LOOK_MS, Replicas, place_of
+from standfast.core.events import Effect, Event, InSyncProposed, PositionProposed
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId, Version
 from standfast.core.in_sync import PATIENCE_MS, SETTLED_MS
 from standfast.core.record import Config, DataMode, Holder, Member, MemberKind, Record
@@ -118,8 +118,12 @@ class FakeVoter:
 
     state: State
     proposals: list[frozenset[MemberUid]] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
 
     def take(self, event: Event) -> tuple[Effect, ...]:
+        if isinstance(event, PositionProposed):
+            self.positions.append(event.position)
+            return ()
         assert isinstance(event, InSyncProposed)
         self.proposals.append(event.in_sync)
         before = self.state.record
@@ -191,7 +195,7 @@ def test_a_standby_follows_whom_the_record_names_by_what_that_one_tells(node: No
     node.tell(now)
     node.links.told = {A: Facts(invitations={"pg": b"come", "other": b"no"})}
     node.tell(now)
-    assert node.copy.leaders == [Leader(NODE_A), Leader(NODE_A, b"come")]
+    assert node.copy.leaders == [Leader(NODE_A, term=1), Leader(NODE_A, b"come", term=1)]
 
 
 def test_nobody_is_followed_when_nobody_led_or_this_node_did(node: Node) -> None:
@@ -283,3 +287,79 @@ def test_the_status_of_a_copy(node: Node) -> None:
     assert shown is not None
     assert (shown.role, shown.position, shown.lag_bytes, shown.lag_ms) == ("Standby", 1000, 7, 30)
     assert node.replicas.status("vip") is None
+
+
+# ------------------------------------------------------------------ asynchronous
+
+
+def asynchronous(now: State, *, position: int | None = None, loss_max: int = 100) -> State:
+    """The same, where up to so many bytes may be lost."""
+    config = replace(CONFIG, data=DataMode.REPLICATED_ASYNC, loss_max=loss_max)
+    known = replace(now.durable.record, config=config, position=position)
+    lease = now.holding
+    if lease is not None:
+        lease = replace(lease, proposals=(known,))
+    return replace(now, durable=replace(now.durable, record=known), holding=lease)
+
+
+def test_asynchronous_writes_wait_for_nobody_and_the_record_says_how_far_they_reach(
+    node: Node,
+) -> None:
+    voter = FakeVoter(asynchronous(state(A, record(A), record(A))))
+    node.copy.now = serving(500, follower(450))
+    node.keep(voter, 1000)
+    assert (voter.positions, voter.proposals) == ([500, 500], [])
+    assert node.copy.required == frozenset()
+
+
+def test_a_position_counts_only_where_it_is_known_to_be_the_leaders(node: Node) -> None:
+    node.copy.now = Replication(Part.STANDBY, "", position=7)
+    assert node.replicas.position() is None
+    node.copy.now = replace(node.copy.now, is_of_leader=True)
+    assert node.replicas.position() == 7
+    node.copies["other"] = FakeCopy(now=Replication(Part.STANDBY, "", 5, is_of_leader=True))
+    assert node.replicas.position() == 12, "of all data together"
+
+
+def test_a_takeover_beyond_the_bound_is_withheld_and_says_what_would_be_lost(node: Node) -> None:
+    now = asynchronous(state(B, record(A)), position=300 << 10, loss_max=100 << 10)
+    node.copy.now = Replication(Part.STANDBY, "", position=250 << 10, is_of_leader=True)
+    node.replicas.warn(now, somebody_holds=False)
+    assert not node.sink.alerts, "within the bound"
+
+    node.copy.now = replace(node.copy.now, position=150 << 10)
+    node.replicas.warn(now, somebody_holds=True)
+    assert not node.sink.alerts, "nothing is to be taken over"
+
+    node.replicas.warn(now, somebody_holds=False)
+    (alert,) = node.sink.alerts.values()
+    assert "lacks 150.0 KiB of what vm-a had, and at most 100.0 KiB may be lost" in alert.message
+    assert "acknowledged in its last 2.5 s" in alert.message
+
+    node.copy.now = replace(node.copy.now, is_of_leader=False)
+    node.replicas.warn(now, somebody_holds=False)
+    (alert,) = node.sink.alerts.values()
+    assert "is not known" in alert.message
+
+    node.replicas.warn(now, somebody_holds=True)
+    assert not node.sink.alerts
+
+
+def test_an_active_node_that_nobody_follows_closely_says_so(node: Node) -> None:
+    voter = FakeVoter(asynchronous(state(A, record(A), record(A))))
+    near = follower(450)
+    node.copy.now = serving(500, near)
+    node.keep(voter, BEHIND_MS)
+    node.replicas.warn(voter.state, somebody_holds=True)
+    assert not node.sink.alerts
+
+    node.copy.now = serving(500, replace(near, lag_bytes=101))
+    node.keep(voter, BEHIND_MS)
+    node.replicas.warn(voter.state, somebody_holds=True)
+    (alert,) = node.sink.alerts.values()
+    assert "the nearest copy lacks 101 bytes" in alert.message
+
+    node.copy.now = replace(serving(900), absent=(("b", 300),))
+    node.replicas.warn(voter.state, somebody_holds=True)
+    (alert,) = node.sink.alerts.values()
+    assert "the nearest copy lacks 300 bytes" in alert.message

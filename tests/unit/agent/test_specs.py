@@ -98,6 +98,10 @@ def test_copies_need_votes_that_ask_who_has_every_write() -> None:
     with pytest.raises(UserError, match=r"data: None") as refused:
         check_data_mode((WEB, PG), DataMode.NONE)
     assert "Replicated" in refused.value.remedy
+    loosely = msgspec.structs.replace(PG, replication="Asynchronous")
+    check_data_mode((WEB, loosely), DataMode.REPLICATED_ASYNC)
+    with pytest.raises(UserError, match=r"Asynchronous.*data: Replicated,"):
+        check_data_mode((WEB, loosely), DataMode.REPLICATED)
 
 
 def test_a_graph_that_cannot_be_is_refused() -> None:

@@ -221,6 +221,11 @@ REFUSALS = (
         "data is SharedDisk and fencing.policy is Never",
     ),
     Refusal(
+        "a_bound_where_nothing_may_be_lost",
+        changed(CLUSTER, lambda s: s.update(data="Replicated", maxDataLoss="16Mi")),
+        "maxDataLoss is set, but only data: ReplicatedAsync ever loses",
+    ),
+    Refusal(
         "an_instance_uuid_that_is_none",
         changed(CLUSTER, _set("nodes.0.vm.instanceUUID", VM_A.upper())),
         "must be a UUID in lower case",
@@ -295,6 +300,18 @@ CHANGES = (
         changed(CLUSTER, _set("data", "Replicated")),
         "data cannot change",
         before=CLUSTER,
+    ),
+    Refusal(
+        "the_bound_of_a_loss_stays",
+        changed(CLUSTER, lambda s: s.update(data="ReplicatedAsync", maxDataLoss="1Gi")),
+        "maxDataLoss cannot change",
+        before=changed(CLUSTER, lambda s: s.update(data="ReplicatedAsync", maxDataLoss="16Mi")),
+    ),
+    Refusal(
+        "a_bound_is_not_added_later",
+        changed(CLUSTER, lambda s: s.update(data="ReplicatedAsync", maxDataLoss="1Gi")),
+        "maxDataLoss cannot change",
+        before=changed(CLUSTER, _set("data", "ReplicatedAsync")),
     ),
     Refusal(
         "the_last_witness_of_a_shared_disk_stays",

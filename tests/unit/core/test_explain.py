@@ -9,7 +9,7 @@ from standfast.core.explain import Claim
 from standfast.core.fencing import Contact, Power
 from standfast.core.reasons import Reason
 from standfast.core.record import DataMode
-from standfast.core.view import PathSeen, Role, VmSeen, WantedNode
+from standfast.core.view import PathSeen, ResourceSeen, Role, VmSeen, WantedNode
 from tests.unit.core.operator_views import (
     VIP,
     VM_ON,
@@ -257,6 +257,35 @@ def test_in_sync_is_claimed_for_replicated_data_only() -> None:
         None,
         Reason.NOBODY_HEARD,
     )
+
+
+def test_what_a_lost_standby_lacks_is_said_in_bytes() -> None:
+    pg = ResourceSeen("pg", "postgresql", "Running", lacks=((B, 40 << 20),))
+    serving = replace(active(A), resources=(pg,))
+    said = is_(
+        explain.in_sync(
+            wanted(data=DataMode.REPLICATED), seen(serving, node(B, in_sync=False), witness())
+        ),
+        False,
+        Reason.OUT_OF_SYNC,
+    )
+    assert "(40.0 MiB at risk until it has them)" in said
+
+
+def test_asynchronous_copies_are_in_sync_and_protect_within_the_declared_bound() -> None:
+    want = wanted(data=DataMode.REPLICATED_ASYNC, loss_max=16 << 20)
+    picture = seen(active(A), node(B, in_sync=False), witness())
+    said = is_(explain.in_sync(want, picture), True, Reason.IN_SYNC)
+    assert "within 16.0 MiB" in said
+    said = is_(explain.protected(want, picture), True, Reason.FAILOVER_POSSIBLE)
+    assert "at most 16.0 MiB of the newest writes would be lost" in said
+
+    alert = (explain.BEYOND_MAX_DATA_LOSS, "the nearest copy lacks 40.0 MiB", "look")
+    picture = seen(active(A, alerts=(alert,)), node(B, in_sync=False), witness())
+    assert "40.0 MiB" in is_(explain.in_sync(want, picture), False, Reason.OUT_OF_SYNC)
+    assert "40.0 MiB" in is_(explain.protected(want, picture), False, Reason.OUT_OF_SYNC)
+    nobody = seen(node(A), node(B), witness())
+    is_(explain.in_sync(want, nobody), None, Reason.NOBODY_HEARD)
 
 
 def test_addresses_are_announced_where_their_agent_verified_them() -> None:

@@ -27,6 +27,7 @@ from standfast.adapters.postgresql.plan import (
     Step,
     StopServer,
     Why,
+    is_part,
     next_step,
 )
 from standfast.adapters.postgresql.settings import SLOT_PREFIX, hba_block
@@ -66,6 +67,7 @@ class Following:
         self._beyond: History | None = None
         self._behind: History | None = None
         self._is_loaded = False
+        self._kin: tuple[str, int, History] | None = None
         self.replication = Replication(Part.UNKNOWN, "not looked at yet")
         self.refusal: Refuse | None = None
 
@@ -81,7 +83,8 @@ class Following:
         name = "" if leader is None else leader.node.name
         step = next_step(copy, name, None if target is None else target.invitation)
         self.refusal = step if isinstance(step, Refuse) else None
-        self.replication = shown(copy, look, step)
+        is_of_leader = self._is_of_leader(copy, leader, target)
+        self.replication = replace(shown(copy, look, step), is_of_leader=is_of_leader)
         if target is not None:
             if look is not None and not look.ssl and isinstance(step, Configure):
                 await make_certificate(self._places, self._instance.account, place.me.name)
@@ -93,6 +96,19 @@ class Following:
         if percent != self.replication.percent:
             self.replication = replace(self.replication, percent=percent)
             self._news()
+
+    def _is_of_leader(self, copy: Copy, leader: Leader | None, target: Target | None) -> bool:
+        """Whether all that this copy has is the leader's; once seen, true while neither changes.
+
+        A number alone says nothing: a copy that went another way may well have more.
+        """
+        if leader is None or copy.history is None or copy.running is Running.PRIMARY:
+            self._kin = None
+            return False
+        mine = (leader.node.uid, leader.term, copy.history)
+        if target is not None:
+            self._kin = mine if is_part(copy, target.invitation) else None
+        return self._kin == mine
 
     # ---------------------------------------------------------------- doing
 

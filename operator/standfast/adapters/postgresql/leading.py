@@ -5,7 +5,7 @@ the first pass matters little: the application is served from the moment of the 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -38,7 +38,11 @@ SELECT json_build_object(
   'followers', (SELECT coalesce(json_agg(json_build_object(
       'name', application_name, 'state', state, 'priority', sync_priority,
       'position', (coalesce(flush_lsn, '0/0') - '0/0'::pg_lsn)::bigint)), '[]')
-    FROM pg_stat_replication WHERE usename = 'standfast'))"""
+    FROM pg_stat_replication WHERE usename = 'standfast'),
+  'kept', (SELECT coalesce(json_object_agg(slot_name,
+      (restart_lsn - '0/0'::pg_lsn)::bigint), '{}') FROM pg_replication_slots
+    WHERE NOT active AND restart_lsn IS NOT NULL
+    AND slot_name LIKE 'standfast!_%' ESCAPE '!'))"""
 _UPKEEP = """
 SELECT json_build_object(
   'ssl', current_setting('ssl')::bool,
@@ -74,12 +78,17 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True, rename="camel"):
-    """What one pass sees."""
+    """What one pass sees.
+
+    Attributes:
+        kept: Slot that nobody uses -> from where on the log is kept for it.
+    """
 
     position: int
     is_active: bool
     names: str
     followers: tuple[Row, ...]
+    kept: Mapping[str, int]
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -211,9 +220,9 @@ class Leading:
         if not self._upkept_ms or now_ms - self._upkept_ms >= UPKEEP_MS:
             await self._keep_up(session, place, seen)
             self._upkept_ms = now_ms
-        return State(self._replication(seen), self._invitation, self._alerts)
+        return State(self._replication(place, seen), self._invitation, self._alerts)
 
-    def _replication(self, seen: Look) -> Replication:
+    def _replication(self, place: Place, seen: Look) -> Replication:
         followers = tuple(
             Follower(
                 uid=row.name,
@@ -227,7 +236,14 @@ class Leading:
         count = sum(follower.is_connected for follower in followers)
         waits = f", writes wait for {len(self.names.members)}" if self.names.members else ""
         message = f"active, {count} following{waits}"
-        return Replication(Part.ACTIVE, message, position=seen.position, followers=followers)
+        absent = tuple(
+            (other.uid, max(0, seen.position - seen.kept[slot]))
+            for other in place.others
+            if (slot := slot_name(other.uid)) in seen.kept
+        )
+        return Replication(
+            Part.ACTIVE, message, position=seen.position, followers=followers, absent=absent
+        )
 
     def _holds_all(self, row: Row) -> bool:
         since = self._in_force.since

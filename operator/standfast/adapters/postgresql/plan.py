@@ -172,6 +172,15 @@ def next_step(copy: Copy, active: str, invitation: Invitation | None) -> Step:
     return _related(copy, copy.control, copy.history, active, invitation)
 
 
+def is_part(copy: Copy, invitation: Invitation) -> bool:
+    """Whether everything that a copy has is part of what the active has."""
+    if copy.control is None or copy.history is None or copy.building is not Building.NOTHING:
+        return False
+    if copy.control.system != invitation.system or copy.beyond == invitation.history:
+        return False
+    return kin(copy.history, copy.position, invitation.history) in {Kin.SAME, Kin.ANCESTOR}
+
+
 def _starting(copy: Copy, active: str) -> Step:
     """It replays until its data are consistent, for which it may need what the active has."""
     if not copy.is_configured:

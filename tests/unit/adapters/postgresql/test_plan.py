@@ -22,6 +22,7 @@ from standfast.adapters.postgresql.plan import (
     Stay,
     StopServer,
     Why,
+    is_part,
     next_step,
 )
 from standfast.adapters.postgresql.wal import Branch, History
@@ -45,6 +46,18 @@ def step(copy: Copy, invitation: Invitation | None = ACTIVE) -> object:
 
 def was_active(state: ClusterState, checkpoint: int = 400) -> Copy:
     return replace(COPY, control=replace(CONTROL, state=state, checkpoint=checkpoint))
+
+
+def test_a_copy_is_part_of_the_actives_only_while_its_history_says_so() -> None:
+    """A number alone says nothing: what went another way may have more."""
+    assert is_part(STANDBY, ACTIVE)
+    assert is_part(STANDBY, NEXT), "it has less than where the active went on"
+    assert not is_part(replace(STANDBY, position=501), NEXT), "it went further, the old way"
+    assert not is_part(replace(STANDBY, history=NEXT.history), ACTIVE)
+    assert not is_part(replace(STANDBY, beyond=ACTIVE.history), ACTIVE)
+    assert not is_part(replace(STANDBY, building=Building.REWIND), ACTIVE)
+    assert not is_part(replace(STANDBY, control=replace(CONTROL, system="2")), ACTIVE)
+    assert not is_part(replace(STANDBY, control=None), ACTIVE)
 
 
 def test_without_an_invitation_everything_stays() -> None:
