@@ -21,6 +21,8 @@ from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab
 
 NAME = "chaos"
+LONG_S = 10.0
+"""A recovery that takes longer says what it waited for."""
 OUT = Path("build/chaos")
 
 
@@ -94,6 +96,8 @@ def _tell(outcome: Outcome) -> None:
     row += (
         f"; asked {outcome.asks} times, {outcome.late} late, {outcome.worst_gap_ms:.1f} ms at most"
     )
+    if outcome.recovery_s > LONG_S:
+        row += "".join(f"\n       {reason}" for reason in outcome.met)
     if outcome.woke_ms:
         row += f", lived on after a stun {outcome.woke_ms} ms"
     if outcome.moot:

@@ -99,17 +99,34 @@ def make(lab: Lab, subject: Subject, scratch: Path) -> LabCluster:
     return cluster
 
 
-def settle(cluster: LabCluster, subject: Subject, timeout_s: float) -> None:
+def settle(cluster: LabCluster, subject: Subject, timeout_s: float) -> list[str]:
     """Waits until the pair would survive the next fault.
+
+    Returns:
+        What was in the way meanwhile, each reason with when it was seen first.
 
     Raises:
         TransientError: It is not so within `timeout_s`; with the condition that is missing.
     """
-    until_s = time.monotonic() + timeout_s
-    cluster.wait(subject.conditions[0], timeout_s=timeout_s)
-    kubectl.until("one node active, one ready to stand", lambda: _roles(cluster), timeout_s, 0.3)
-    for condition in subject.conditions:
-        cluster.wait(condition, timeout_s=max(1.0, until_s - time.monotonic()))
+    began_s = time.monotonic()
+    met: dict[str, float] = {}
+
+    def note(reason: str | None) -> str | None:
+        if reason is not None:
+            met.setdefault(reason, time.monotonic() - began_s)
+        return reason
+
+    def conditions() -> str | None:
+        for kind in subject.conditions:
+            found = cluster.condition(kind)
+            if found.get("status") != "True":
+                return f"{kind}: {found.get('message', 'not there')}"
+        return None
+
+    kubectl.until("the conditions", lambda: note(conditions()), timeout_s, 0.2)
+    kubectl.until("one node active, one ready", lambda: note(_roles(cluster)), timeout_s, 0.3)
+    kubectl.until("the conditions", lambda: note(conditions()), timeout_s, 0.2)
+    return [f"{at_s:.1f} s: {reason}" for reason, at_s in met.items()]
 
 
 def _roles(cluster: LabCluster) -> str | None:

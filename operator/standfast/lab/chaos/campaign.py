@@ -49,6 +49,7 @@ class Outcome:
         asks: How often the observer asked.
         late: How often of these later than every two milliseconds.
         worst_gap_ms: The longest time in which the observer did not look.
+        met: What was in the way of that, and when it was seen first.
         woke_ms: How long the application lived on in VMs that woke from a stun too late.
         active: Who was active at the beginning.
         since_ns: Its beginning.
@@ -63,6 +64,7 @@ class Outcome:
     asks: int = 0
     late: int = 0
     worst_gap_ms: float = 0.0
+    met: list[str] = field(default_factory=list)
     woke_ms: list[float] = field(default_factory=list)
     active: str = ""
     since_ns: int = 0
@@ -77,6 +79,7 @@ class Outcome:
             "recovery_s": round(self.recovery_s, 1),
             "asks": self.asks,
             "late": self.late,
+            "met": self.met,
             "worst_gap_ms": round(self.worst_gap_ms, 3),
             "woke_ms": self.woke_ms,
             "moot": self.moot,
@@ -115,7 +118,7 @@ class Run:
             try:
                 mend(lab)
                 self._forget(cluster)
-                bed.settle(cluster, self.subject, RECOVERY_S)
+                outcome.met = bed.settle(cluster, self.subject, RECOVERY_S)
             except TransientError as error:
                 outcome.wrong.append(f"{NOT_WHOLE}: {error}")
             outcome.recovery_s = time.monotonic() - ended_s
