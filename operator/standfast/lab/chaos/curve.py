@@ -8,7 +8,6 @@ address. Writes `build/chaos/curve.json` and prints the table of `docs/chaos.md`
 
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -201,10 +200,10 @@ def main(*, profiles: tuple[str, ...], names: tuple[str, ...], minutes: float) -
     until_s = time.monotonic() + 60 * minutes
     with suppress(UserError):
         Lab.open(NAME).down()
-    lab = Lab.up(NAME, Wanted(vms=2, networks=2))
     subject = bed.SUBJECTS["web"]
     OUT.parent.mkdir(parents=True, exist_ok=True)
     cells: list[Cell] = []
+    lab = Lab.up(NAME, Wanted(vms=2, networks=2))
     try:
         scene = Scene(bed.make(lab, subject, OUT.parent / "example"), subject.unit)
         for profile in profiles or PROFILES:
@@ -225,5 +224,4 @@ def main(*, profiles: tuple[str, ...], names: tuple[str, ...], minutes: float) -
 
 
 if __name__ == "__main__":
-    os.umask(0o077)
     main()
