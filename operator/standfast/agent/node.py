@@ -250,8 +250,6 @@ class Node:
         self._tell_copies()
         if self._voter is not None:
             self._replicas.keep(self._voter)
-            if self._voter.state.local.position != self._replicas.position():
-                self._tell_local(eligible=self._is_eligible)
         self._tell_facts()
         if self._replicas.has_news():
             self._membership.board.change()
@@ -297,7 +295,6 @@ class Node:
         now_ms = self._clock.now_ms()
         if voter.somebody_holds:
             self._held_at_ms = now_ms
-        self._replicas.warn(voter.state, somebody_holds=voter.somebody_holds)
         since_ms = now_ms - (self._held_at_ms if self._held_at_ms is not None else now_ms)
         others = (self._successor() is not None, since_ms < NOBODY_MS)
         if others != self._others:
@@ -547,12 +544,7 @@ class Node:
 
     def _tell_local(self, *, eligible: bool) -> None:
         if self._voter is not None:
-            self._voter.take(LocalChanged(self._local(eligible=eligible)))
-
-    def _local(self, *, eligible: bool) -> Local:
-        return Local(
-            eligible=eligible, position=self._replicas.position(), watchdog=self._watchdog
-        )
+            self._voter.take(LocalChanged(Local(eligible=eligible, watchdog=self._watchdog)))
 
     def _judge_guard(self) -> None:
         """A node without a guard does not stand, and hands over if another one would take over."""
@@ -620,6 +612,22 @@ class Node:
         self._deadline.remove()  # nobody adopts what this run leaves behind
         await self._drivers.kill_all()
 
+    async def leave(self) -> None:
+        """Stop and forget every resource; returns when nothing is left here."""
+        generation = self._declared.generation + 1
+        self._declare(GroupRequest(generation=generation, maintenance=True))
+        board = self._membership.board
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                while self._group.cells:
+                    await board.wait_past(board.seq, LEAVE_LOOK_S)
+        except TimeoutError as error:
+            names = ", ".join(self._group.cells)
+            raise TransientError(
+                f"{names} could not be stopped within {LEAVE_S:g} s, so this node stays",
+                remedy="see what keeps it (standfast-agent status); it is tried again",
+            ) from error
+
     async def close(self) -> None:
         await self._drivers.close()
 
@@ -641,22 +649,6 @@ def _shown(group: Group) -> tuple[object, ...]:
     )
     return (group.serving_term, group.generation, *cells)
 
-
-    async def leave(self) -> None:
-        """Stop and forget every resource; returns when nothing is left here."""
-        generation = self._declared.generation + 1
-        self._declare(GroupRequest(generation=generation, maintenance=True))
-        board = self._membership.board
-        try:
-            async with asyncio.timeout(LEAVE_S):
-                while self._group.cells:
-                    await board.wait_past(board.seq, LEAVE_LOOK_S)
-        except TimeoutError as error:
-            names = ", ".join(self._group.cells)
-            raise TransientError(
-                f"{names} could not be stopped within {LEAVE_S:g} s, so this node stays",
-                remedy="see what keeps it (standfast-agent status); it is tried again",
-            ) from error
 
 _STATES: dict[Phase, State] = {
     Phase.UNKNOWN: "Unknown",

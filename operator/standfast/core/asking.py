@@ -243,5 +243,5 @@ def _first_record(turn: Turn, ask: VoteRequest, *, continues: bool) -> Record:
         watchdog=state.local.watchdog,
         suspects=suspects,
         consented=ask.consent is not None or before.consented,
-    )
         left_out=before.left_out,
+    )

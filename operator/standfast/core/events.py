@@ -142,13 +142,6 @@ class TtlRequested:
     ttl_ms: int
 
 
-Event = (
-    Tick
-    | Received
-    | Connected
-    | LocalChanged
-    | FencedReported
-    | ReleaseRequested
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """A verified order to take part in a new incarnation, after a majority was lost for good.
@@ -160,6 +153,13 @@ class Recovered:
     record: Record
 
 
+Event = (
+    Tick
+    | Received
+    | Connected
+    | LocalChanged
+    | FencedReported
+    | ReleaseRequested
     | ReleaseCancelled
     | StandRequested
     | Stopped
@@ -171,6 +171,7 @@ class Recovered:
     | WatchdogProposed
     | ChangeRequested
     | TtlRequested
+    | Recovered
 )
 
 
@@ -178,7 +179,6 @@ class Recovered:
 class Persist:
     """Write and fsync before any later effect of this step is performed."""
 
-    | Recovered
     durable: Durable
 
 

@@ -213,10 +213,10 @@ def _take(turn: Turn, event: Event) -> None:
             holding.on_proposal(turn, event)
         case ChangeRequested():
             changing.on_change_requested(turn, event)
-        case Recovered():
-            recovering.on_recovered(turn, event)
         case TtlRequested():
             holding.on_ttl_requested(turn, event)
+        case Recovered():
+            recovering.on_recovered(turn, event)
         case _:
             assert_never(event)
 

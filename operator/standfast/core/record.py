@@ -203,6 +203,8 @@ class Record:
         suspects: Former holders not yet proven stopped; per member and boot the highest term.
         cleared: Suspects that this term's records removed, with the proof.
         consented: Whether the term was won by a person's consent to lose data.
+        left_out: Members that a recovery left out: told so when they come back, for they do not
+            know it.
     """
 
     version: Version
@@ -214,6 +216,7 @@ class Record:
     suspects: tuple[Suspect, ...] = ()
     cleared: tuple[Cleared, ...] = ()
     consented: bool = False
+    left_out: tuple[Member, ...] = ()
 
 
 def first_record(config: Config) -> Record:
@@ -227,6 +230,3 @@ def with_suspect(suspects: tuple[Suspect, ...], new: Suspect) -> tuple[Suspect, 
     if any(s.term >= new.term for s in same):
         return suspects
     return (*(s for s in suspects if s not in same), new)
-        left_out: Members that a recovery left out: told so when they come back, for they do not
-            know it.
-    left_out: tuple[Member, ...] = ()
