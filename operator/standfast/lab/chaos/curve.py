@@ -32,7 +32,7 @@ from standfast.lab.kubectl import until
 from standfast.lab.lab import Lab
 from standfast.lab.rules import Shape
 
-NAME = "chaos"
+NAME = "curve"
 OUT = Path("build/chaos/curve.json")
 HOLD_S = 20.0
 SETTLE_S = 120.0
