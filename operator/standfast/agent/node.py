@@ -250,6 +250,8 @@ class Node:
         self._tell_copies()
         if self._voter is not None:
             self._replicas.keep(self._voter)
+            if self._voter.state.local.position != self._replicas.position():
+                self._tell_local(eligible=self._is_eligible)
         self._tell_facts()
         if self._replicas.has_news():
             self._membership.board.change()
@@ -295,6 +297,7 @@ class Node:
         now_ms = self._clock.now_ms()
         if voter.somebody_holds:
             self._held_at_ms = now_ms
+        self._replicas.warn(voter.state, somebody_holds=voter.somebody_holds)
         since_ms = now_ms - (self._held_at_ms if self._held_at_ms is not None else now_ms)
         others = (self._successor() is not None, since_ms < NOBODY_MS)
         if others != self._others:
@@ -544,7 +547,12 @@ class Node:
 
     def _tell_local(self, *, eligible: bool) -> None:
         if self._voter is not None:
-            self._voter.take(LocalChanged(Local(eligible=eligible, watchdog=self._watchdog)))
+            self._voter.take(LocalChanged(self._local(eligible=eligible)))
+
+    def _local(self, *, eligible: bool) -> Local:
+        return Local(
+            eligible=eligible, position=self._replicas.position(), watchdog=self._watchdog
+        )
 
     def _judge_guard(self) -> None:
         """A node without a guard does not stand, and hands over if another one would take over."""
