@@ -5,22 +5,24 @@ outside the promise's own bounds, and expects to be told. Broken rules of the co
 `tests/mutants`.
 """
 
+from collections import Counter
+
 import pytest
 
 from standfast.core.events import Stopped
 from standfast.core.ids import RunId
-from standfast.core.record import DataMode
+from standfast.core.record import DataMode, MemberKind
 from standfast.simulator.database import Database
-from standfast.simulator.draw import plan_for
+from standfast.simulator.draw import BEYOND, plan_for
 from standfast.simulator.machine import Machine
-from standfast.simulator.plan import Fault, FaultKind, Habits
+from standfast.simulator.plan import Fault, FaultKind, Habits, MachinePlan
 from standfast.simulator.process import Process
 from standfast.simulator.service import Service
 from standfast.simulator.shrink import shrunk, traced
 from standfast.simulator.story import tell
 from standfast.simulator.timeline import EVENTS_MAX
 from standfast.simulator.world import World
-from tests.simulation.parts import NODE_A, NODE_B, pair, promise_broken
+from tests.simulation.parts import NODE_A, NODE_B, WITNESS, pair, promise_broken
 
 K = FaultKind
 ISOLATED = (Fault(5_000, K.ISOLATE, NODE_A, lasts_ms=6_000),)
@@ -154,3 +156,31 @@ def test_events_that_breed_events_are_not_waited_for(monkeypatch: pytest.MonkeyP
     assert violation is not None
     assert violation.promise == "endless"
     assert str(EVENTS_MAX) in violation.message
+
+
+# --- beyond the bounds -------------------------------------------------------------------------
+
+
+def test_clocks_far_beyond_the_bound_take_only_what_rests_on_them() -> None:
+    """Drawn runs: leases and addresses go; no exclusive resource twice, no acknowledged write."""
+    gone: Counter[str] = Counter()
+    for number in range(64):
+        outcome = World(plan_for(f"{BEYOND}fixed-{number}")).run()
+        assert outcome.violation is None, outcome.violation.text()
+        gone.update(name for family, name in outcome.coverage.counts if family == "beyond")
+    assert gone["two held at once (S1)"]
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_watchdog_that_ticks_outside_resets_a_machine_that_stands_still(outside: bool) -> None:
+    kinds = (MemberKind.DATA, MemberKind.DATA, MemberKind.WITNESS)
+    machines = tuple(
+        MachinePlan(name, kind, watchdog_ms=2_000, watchdog_outside=outside)
+        for name, kind in zip((NODE_A, NODE_B, WITNESS), kinds, strict=True)
+    )
+    stunned = Fault(5_000, K.STUN, NODE_A, lasts_ms=6_000)
+    outcome = traced(pair(stunned, machines=machines))
+    assert outcome.violation is None
+    texts = [note.text for note in outcome.notes if note.who == NODE_A]
+    assert any("not fed while it stood still" in text for text in texts) is outside
+    assert any("resumed" in text for text in texts) is not outside

@@ -12,7 +12,7 @@ import time
 
 from standfast.simulator.campaign import Tally, campaign
 from standfast.simulator.coverage import expected, missing
-from standfast.simulator.draw import plan_for
+from standfast.simulator.draw import BEYOND, plan_for
 from standfast.simulator.shrink import shrunk, traced
 from standfast.simulator.story import tell
 from standfast.simulator.world import World
@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--faults", type=int, default=100_000)
     run.add_argument("--seconds", type=float, default=None, help="stop after so long")
     run.add_argument("--seed", default=None, help="base of the seeds; drawn without it")
+    run.add_argument("--beyond", action="store_true", help="clocks break their bound: what breaks")
     run.add_argument("--jobs", type=int, default=2)
     run.add_argument("--coverage", action="store_true", help="print every counter")
     one = verbs.add_parser("tell", help="one seed as a story")
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.verb == "tell":
         return tell_one(chosen.seed, shrink=chosen.shrink, last=chosen.last)
     base = chosen.seed if chosen.seed is not None else f"{time.time_ns():x}"
+    base = f"{BEYOND}{base}" if chosen.beyond else base
     return run_many(base, chosen.faults, chosen.jobs, chosen.seconds, verbose=chosen.coverage)
 
 
@@ -76,7 +78,7 @@ def report(total: Tally, took: float, faults: int, *, verbose: bool) -> int:
         f"{took:.0f} s: {total.faults / took:.0f} faults/s, {total.events / took:.0f} events/s"
     )
     say(
-        f"{total.planned} faults befell machines, disks, links or operators, or were requests at a "
+        f"{total.planned} faults befell machines, disks, links, operators, or were asked for at a "
         f"bad moment; {total.faults - total.planned} messages were lost, late or doubled by chance"
     )
     if total.recovered_ms:
@@ -90,6 +92,9 @@ def report(total: Tally, took: float, faults: int, *, verbose: bool) -> int:
     if verbose:
         for (family, name), times in sorted(total.coverage.items()):
             say(f"  {family:12} {name:40} {times}")
+    for (family, name), times in sorted(total.coverage.items()):
+        if family == "beyond":
+            say(f"clocks broke their bound, and in {times} of {total.seeds} runs {name}")
     never = missing(total.coverage)
     if never:
         say("never exercised: " + ", ".join(f"{family} {name}" for family, name in never))

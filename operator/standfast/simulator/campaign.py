@@ -23,7 +23,7 @@ WATCHED_EVERY = 8
 
 @dataclass(slots=True)
 class Tally:
-    """Figures of many runs, added up; of the faults `planned` are those not of chance to messages."""
+    """Figures of many runs, added up; `planned` faults are those that befell no mere message."""
 
     seeds: int = 0
     faults: int = 0

@@ -49,6 +49,7 @@ class Checkers:
         "_acked",
         "_consented_term",
         "_consents",
+        "_gone",
         "_grants",
         "_hung",
         "_promoted",
@@ -61,6 +62,7 @@ class Checkers:
     def __init__(self, world: "World") -> None:
         self.world = world
         self._grants: dict[tuple[MemberUid, int], MemberUid] = {}
+        self._gone: set[str] = set()
         self._released: set[tuple[MemberUid, int]] = set()
         self._hung: set[str] = set()
         self._acked: dict[int, int] = {}
@@ -73,6 +75,12 @@ class Checkers:
     def broken(self, promise: str, message: str) -> None:
         raise ViolationError(Violation(promise, self.world.timeline.now_us, message))
 
+    def gone(self, promise: str) -> None:
+        """A promise that rests on clocks went with them: counted once a run, beyond the bound."""
+        if promise not in self._gone:
+            self._gone.add(promise)
+            self.world.coverage.count("beyond", promise)
+
     # --- S1: one holder ------------------------------------------------------------------------
 
     def holding_changed(self, machine: Machine) -> None:
@@ -81,13 +89,19 @@ class Checkers:
         if state is None or state.holding is None:
             return
         self.longest_ttl_ms = max(self.longest_ttl_ms, state.holding.ttl_ms)
-        if not state.holds(machine.now_ms()) or self.excused(machine):
+        beyond = self.world.plan.beyond_bound
+        if not state.holds(machine.now_ms()) or (self.excused(machine) and not beyond):
             return
         for other in self.world.machines.values():
             if other is machine:
                 continue
             theirs = other.process.state
-            if theirs is None or not theirs.holds(other.now_ms()) or self.excused(other):
+            if theirs is None or not theirs.holds(other.now_ms()):
+                continue
+            if beyond:
+                self.gone("two held at once (S1)")
+                continue
+            if self.excused(other):
                 continue
             held, their = state.holding, theirs.holding
             assert held is not None
@@ -116,7 +130,9 @@ class Checkers:
                 continue
             if exclusive and self.world.storage.may_write(other) is False:
                 continue
-            if exclusive or self._bound_applies(machine, other):
+            if self.world.plan.beyond_bound and not exclusive:
+                self.gone("two ran what has no data of its own (S2)")
+            elif exclusive or self._bound_applies(machine, other):
                 kind = "exclusive application" if exclusive else "application"
                 self.broken("S2", f"{kind} starts on {machine.name} and runs on {other.name}")
 
@@ -128,7 +144,9 @@ class Checkers:
             until_us = other.address_until_us()
             if until_us is None or until_us == now_us:
                 continue  # it ends in this very moment
-            if not (self.excused(machine) or self.excused(other)):
+            if self.world.plan.beyond_bound:
+                self.gone("two answered for the address (S2)")
+            elif not (self.excused(machine) or self.excused(other)):
                 self.broken("S2", f"{machine.name} and {other.name} both answer for the address")
 
     def excuse_over(self, machine: Machine) -> None:
@@ -192,7 +210,10 @@ class Checkers:
                 f"{machine.name} becomes primary in term {term} without {len(lost)} acknowledged "
                 f"writes, the first of them {lost[0]} of term {self._acked[lost[0]]}",
             )
-        if mode is DataMode.REPLICATED_ASYNC and len(lost) > self.world.loss_allowed():
+        too_many = mode is DataMode.REPLICATED_ASYNC and len(lost) > self.world.loss_allowed()
+        if too_many and self.world.plan.beyond_bound:
+            self.gone("more than the bound of an asynchronous loss was lost (S3)")
+        elif too_many:
             self.broken(
                 "S3",
                 f"{machine.name} becomes primary in term {term} without {len(lost)} acknowledged "

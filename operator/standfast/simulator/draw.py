@@ -85,6 +85,12 @@ WEIGHTS: dict[FaultKind, int] = {
     K.WATCHDOG_OFF: 1,
 }
 
+BEYOND = "beyond-"
+"""Seeds that begin so have clocks that break their bound: S1 and the address are not promised."""
+
+FAR_PPM = (300_000, 600_000, 900_000, 1_200_000, 2_000_000)
+"""How fast such clocks run."""
+
 WHOLE_RUN = 60
 """How many faults a run has about."""
 
@@ -118,6 +124,8 @@ def plan_for(seed: str) -> Plan:
         repairs=chance.random() < 0.7,
     )
     known = _kinds(chance)
+    if seed.startswith(BEYOND):
+        known[K.CLOCK_RATE] = 20
     if not generation_id:
         for kind in (K.REVERT, K.CLONE):
             known.pop(kind, None)
@@ -135,6 +143,7 @@ def plan_for(seed: str) -> Plan:
         habits=habits,
         busy_ms=busy_ms,
         loss_max=chance.choice((0, 0, 20)) if data is DataMode.REPLICATED_ASYNC else 0,
+        beyond_bound=seed.startswith(BEYOND),
     )
     cooks = chance.choice((0, 2, 4, 8))
     faults = _faults(chance, plan, known, count // 3 if cooks > 2 else count)
@@ -176,6 +185,7 @@ def _machines(
     chance: Random, nodes: int, witnesses: int, timing: Timing, *, generation_id: bool
 ) -> tuple[MachinePlan, ...]:
     watchdog_ms = chance.choice((0, 0, 2000, 5000))
+    watchdog_outside = chance.random() < 0.4
     hypervisor_clock = chance.random() < 0.5
     made = []
     for number in range(nodes + witnesses):
@@ -190,6 +200,7 @@ def _machines(
                 rate,
                 hypervisor_clock,
                 watchdog_ms=watchdog_ms if data else 0,
+                watchdog_outside=watchdog_outside,
                 generation_id=generation_id,
             )
         )
@@ -257,7 +268,9 @@ def _fault(chance: Random, plan: Plan, at_ms: int, kind: FaultKind) -> Fault:
             value = chance.randrange(5, ttl_ms // 2)
             return Fault(at_ms, kind, who, lasts_ms=about_ms, value=value)
         case K.CLOCK_RATE:
-            return Fault(at_ms, kind, who, value=_rate(chance, plan.timing))
+            far = plan.beyond_bound
+            value = chance.choice(FAR_PPM) if far else _rate(chance, plan.timing)
+            return Fault(at_ms, kind, who, value=value)
         case K.CUT | K.CUT_BOTH:
             return Fault(at_ms, kind, who, other, lasts_ms=about_ms)
         case K.FLAP:

@@ -175,6 +175,10 @@ class Machine:
         self.power = Power.STOPPED
         self.clock.freeze(self.world.timeline.now_us)
         self._disarm()
+        if self.watchdog_ms and self.plan.watchdog_outside:
+            timeline = self.world.timeline
+            why = "its watchdog was not fed while it stood still"
+            self._bite = timeline.after(self.watchdog_ms * 1000, self._reset, why)
         self.process.call_off()
         if self.service is not None:
             self.service.freeze()
@@ -187,6 +191,8 @@ class Machine:
         now_us = world.timeline.now_us
         self.power = Power.ON
         self.disturb()
+        world.timeline.call_off(self._bite)
+        self._bite = None
         self.clock.thaw(now_us, told=self.plan.hypervisor_clock)
         world.note(self.name, "resumed by its hypervisor")
         self._excuse()
@@ -353,8 +359,11 @@ class Machine:
         self._bite = None
         if self.service is None or not self.service.anything_runs():
             return
-        self.world.coverage.count("watchdog", "reset")
-        self.power_off("its watchdog was not fed")
+        self._reset("its watchdog was not fed")
+
+    def _reset(self, why: str) -> None:
+        self.world.coverage.count("watchdog", why)
+        self.power_off(why)
         self.world.timeline.after(self.world.between(2_000_000, 8_000_000), self.power_on)
 
     def _disarm(self) -> None:

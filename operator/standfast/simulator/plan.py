@@ -104,6 +104,7 @@ class MachinePlan:
         rate_ppm: Speed of its clock, a million being true time.
         hypervisor_clock: After a stun it learns how long it stood still.
         watchdog_ms: Timeout of its watchdog; 0 for none.
+        watchdog_outside: It ticks while the hypervisor has the machine stopped, and resets it.
         generation_id: Its hypervisor tells it that it was reverted or copied.
     """
 
@@ -112,6 +113,7 @@ class MachinePlan:
     rate_ppm: int = 1_000_000
     hypervisor_clock: bool = False
     watchdog_ms: int = 0
+    watchdog_outside: bool = False
     generation_id: bool = False
 
 

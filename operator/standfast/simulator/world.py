@@ -379,7 +379,8 @@ class World:
         if self._takes_snapshots:
             for machine in self.machines.values():
                 machine.take_snapshot()
-        if self.faults.going_on or self.down or self._network_is_bad():
+        uncertain = self._network_is_bad() or self.plan.beyond_bound
+        if self.faults.going_on or self.down or uncertain:
             self._calm_due_us = None
             return
         if self.somebody_holds():
@@ -464,6 +465,9 @@ class World:
         """End every fault and wait until all is well; a state without an exit is a violation."""
         self.faults.end_all()
         self.network.calm()
+        if self.plan.beyond_bound:
+            for machine in self.machines.values():
+                machine.set_rate(machine.plan.rate_ppm)
         self.down.clear()
         self.calm = True
         self.disturbed()
