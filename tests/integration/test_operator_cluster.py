@@ -107,6 +107,7 @@ async def test_a_crash_that_nobody_sees_is_survived_and_recorded(pair: OperatorB
         lambda r: r.get("status", {}).get("to"), "FailoverRecord", last["record"]
     )
     assert record["status"]["proof"] == "LeaseExpired"
+    assert record["status"]["tookMs"] < record["status"]["outageMs"] == last["outageMs"] < 10_000
     assert truth(record, "Ready") == "False", "the old node's log is missing"
     pair.machines[old].on()
     await pair.settled()

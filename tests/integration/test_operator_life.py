@@ -169,17 +169,29 @@ async def test_maintenance_of_the_active_node_hands_over_first(pair: OperatorBed
     await pair.settled()
 
 
-async def test_service_returns_to_the_preferred_node_by_policy(pair: OperatorBed) -> None:
+async def test_service_returns_to_the_preferred_node_by_policy_and_stays_where_it_was_sent(
+    pair: OperatorBed,
+) -> None:
+    spec = {**pair.cluster_spec(), "placement": {"failback": "WhenInSync"}}
+    await pair.apply("HACluster", CLUSTER, spec)
+    first = await pair.active()
+    pair.machines["vm-a"].off()
+    await pair.until(served_by("vm-b"))
+    pair.machines["vm-a"].on()
+    await pair.settled()
+    assert await pair.active() == "vm-b", f"not before it has been ready for a while ({first})"
+    after = await pair.until(
+        lambda c: (
+            served_by("vm-a")(c) and c["status"].get("lastFailover", {}).get("cause") == "Failback"
+        ),
+        within_s=60,
+    )
+    assert after["status"]["lastFailover"]["planned"]
     await pair.apply(
         "Switchover", "to-b", {"clusterRef": {"name": CLUSTER}, "to": "vm-b", "reason": "test"}
     )
     await final(pair, "to-b")
-    spec = {**pair.cluster_spec(), "placement": {"failback": "WhenInSync"}}
-    await pair.apply("HACluster", CLUSTER, spec)
-    await asyncio.sleep(3)
-    assert await pair.active() == "vm-b", "not before it has been ready for a while"
-    after = await pair.until(served_by("vm-a"), within_s=60)
-    assert after["status"]["active"] == "vm-a"
+    await pair.until(lambda c: c["status"].get("lastFailover", {}).get("cause") == "Switchover")
 
 
 async def test_moves_that_are_refused_say_why_and_touch_nothing(pair: OperatorBed) -> None:

@@ -180,7 +180,7 @@ class Node:
                 self._tell_proofs()
             case Standing():
                 if self._state.holding is None:
-                    self._takeover.stood(now_ms)
+                    self._takeover.stood(now_ms, self._holder_heard_ms(now_ms))
             case GaveUp():
                 self._takeover.gave_up()
             case Halted() | Declined() | Persist() | Send():
@@ -200,6 +200,15 @@ class Node:
     def on_links(self) -> None:
         self._look_at_others()
         self._tell_copies()
+
+    def _holder_heard_ms(self, now_ms: int) -> int | None:
+        """When the last word came from whoever wrote the newest record."""
+        holder = self._record.holder
+        if holder is None or self._links is None:
+            return None
+        peers = self._links.status(now_ms)
+        ago_ms = next((p.last_heard_ms for p in peers if p.member == holder.member), None)
+        return None if ago_ms is None else now_ms - ago_ms
 
     def _hold_until(self, term: int, until_ms: int) -> None:
         boot = self._membership.process.boot
@@ -492,7 +501,11 @@ class Node:
                 self._mailbox.put(self._hand_over)
             case ev.Serving(term):
                 self._takeover.served(term, self._clock.now_ms())
-                self._chronicle.note("Serving", "Everything critical runs", values(term=term))
+                outage_ms = self._takeover.outage_ms
+                fields = values(term=term)
+                if outage_ms is not None:
+                    fields = values(term=term, outage_ms=outage_ms)
+                self._chronicle.note("Serving", "Everything critical runs", fields)
             case ev.Note(kind, message, fields):
                 self._chronicle.note(kind, message, fields)
             case ev.Alarm(resource, reason, message, remedy):

@@ -18,6 +18,7 @@ class _Times:
     record_ms: int | None = None
     proof_ms: int | None = None
     serving_ms: int | None = None
+    heard_ms: int | None = None
     proof: str = ""
 
 
@@ -30,10 +31,15 @@ class Takeover:
         self._proofs: list[ProofStatus] = []
         self._suspects: tuple[Suspect, ...] = ()
 
-    def stood(self, now_ms: int) -> None:
-        """A first question went out; the time counts from here."""
+    def stood(self, now_ms: int, heard_ms: int | None = None) -> None:
+        """A first question went out; the time counts from here.
+
+        Args:
+            now_ms: Now.
+            heard_ms: When the last word came from whoever held before; none when none came.
+        """
         if self._candidacy is None:
-            self._candidacy = _Times(now_ms, datetime.now(UTC))
+            self._candidacy = _Times(now_ms, datetime.now(UTC), heard_ms=heard_ms)
 
     def gave_up(self) -> None:
         self._candidacy = None
@@ -67,6 +73,14 @@ class Takeover:
         if not proof and self._suspects:
             proof = Proof.LEASE_EXPIRED.value
         self._last = replace(last, serving_ms=now_ms, proof=proof)
+
+    @property
+    def outage_ms(self) -> int | None:
+        """From the last word of whoever held before to service: as users feel it, at most."""
+        last = self._last
+        if last is None or last.serving_ms is None or last.heard_ms is None:
+            return None
+        return last.serving_ms - last.heard_ms
 
     @property
     def proofs(self) -> tuple[ProofStatus, ...]:

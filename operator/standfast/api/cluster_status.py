@@ -206,7 +206,17 @@ class LastFailover(Model):
     to: Label = Field(description="The node it moved to.")
     term: Serial = Field(description="The term that began with it.")
     planned: bool = Field(default=False, description="Whether it was a switchover.")
+    cause: Word | None = Field(
+        default=None,
+        description="Why, in one word: Switchover, Maintenance, Failback for planned moves, else "
+        "the cause in its FailoverRecord.",
+    )
     took_ms: Milliseconds | None = Field(default=None, description="How long it took.")
+    outage_ms: Milliseconds | None = Field(
+        default=None,
+        description="From the last word of the node it left to service: as users felt it, at "
+        "most.",
+    )
     record: ObjectName | None = Field(
         default=None, description="Name of the FailoverRecord or Switchover that tells it."
     )
@@ -239,9 +249,14 @@ class HAClusterStatus(Model):
     )
     timing: TimingStatus | None = Field(default=None, description="The timers in force.")
     config_id: Word | None = Field(
-        default=None, description="The agreed configuration of the members, as term.sequence."
+        default=None, description="Version of the configuration that the members agreed on."
     )
     resources: Count | None = Field(default=None, description="Resources of this cluster.")
+    kept: Annotated[tuple[ObjectName, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="Resources that are kept in service although their HAResource was deleted, "
+        "because its onDelete was Keep.",
+    )
     last_failover: LastFailover | None = Field(
         default=None, description="The last time service moved."
     )

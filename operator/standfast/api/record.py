@@ -78,6 +78,12 @@ class FailoverRecordStatus(Model):
     took_ms: Milliseconds | None = Field(
         default=None, description="From the first sign of failure to service."
     )
+    outage_ms: Milliseconds | None = Field(
+        default=None,
+        description="From the last word that the new node had of the old one to service: the "
+        "outage as users felt it, at most. Absent when the new node had not heard the old one "
+        "since its own start.",
+    )
     data_loss: DataLoss | None = Field(
         default=None, description="Acknowledged writes that were lost."
     )

@@ -197,6 +197,13 @@ class OnFailure(Model):
         return duration_ms(self.window)
 
 
+class OnDelete(StrEnum):
+    """What becomes of the thing itself when its HAResource is deleted."""
+
+    KEEP = "Keep"
+    STOP = "Stop"
+
+
 class HAResourceSpec(Model):
     """One protected thing: exactly one type is set, and it stays that type."""
 
@@ -231,6 +238,13 @@ class HAResourceSpec(Model):
     stop: Stop = Field(default=Stop(), description="Budget of a stop.")
     on_failure: OnFailure = Field(
         default=OnFailure(), description="What is done when it fails while its node is fine."
+    )
+    on_delete: OnDelete = Field(
+        default=OnDelete.KEEP,
+        description="What becomes of the thing itself when this object is deleted while its "
+        "HACluster goes on. Keep: the agents keep it in service as it was last declared, so that "
+        "no deletion in whatever order is an outage. Stop: it is stopped and forgotten. To let go "
+        "of one that was kept: create it again with Stop, and delete it.",
     )
     vip: Vip | None = Field(default=None, description="An address that leads to the active node.")
     systemd: Systemd | None = Field(

@@ -24,7 +24,7 @@ class Moved:
         name: Of the object.
         from_: The node it left.
         to: The node it moved to.
-        took_ms: How long it took.
+        took_ms: How long it took; of a failover since the last word of the node it left, if known.
         outcome: How it ended: a phase, or the cause and the proof.
         why: A sentence.
         steps: What was done, in order.
@@ -118,7 +118,7 @@ def _of_record(record: FailoverRecord) -> Moved:
         name=record.metadata.name,
         from_=status.from_,
         to=status.to,
-        took_ms=status.took_ms,
+        took_ms=status.outage_ms or status.took_ms,
         outcome=f"{status.cause or 'not yet told'}{proof}",
         why=status.message or "",
         steps=status.timeline,

@@ -38,6 +38,20 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     enrolled: bool = False
 
 
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource as it was last declared.
+
+    Attributes:
+        spec: As JSON for the agents; text, so that a register outlives a type it does not know.
+        target: The thing itself, to see whether another resource has taken it over.
+        stop: It is stopped when its HAResource is deleted; otherwise the agents keep it.
+    """
+
+    spec: str
+    target: str
+    stop: bool = False
+
+
 class Register(msgspec.Struct, frozen=True, kw_only=True):
     """What the authority of a cluster remembers.
 
@@ -46,12 +60,14 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
         config: The first configuration, once signed.
         group: Number of the declared resource group.
         group_digest: Of its content.
+        declared: Its resources by name: what is kept when the objects vanish.
     """
 
     members: dict[str, Entry] = {}
     config: SignedConfig | None = None
     group: int = 0
     group_digest: str = ""
+    declared: dict[str, Declared] = {}
 
 
 @dataclass(slots=True)

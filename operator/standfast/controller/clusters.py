@@ -95,8 +95,9 @@ class Clusters:
             register=scenery.register,
             lines=scenery.lines,
             infrastructures=scenery.infrastructures,
-            critical=frozenset(r.metadata.name for r in scenery.resources if r.spec.critical),
+            critical=_critical(scenery),
             moving=moving,
+            chosen=self._mover.chosen(scenery),
             fence_error=self._fence_error(key),
         )
         want = replace(observation.wanted(scenery.cluster), timing=scenery.timing)
@@ -262,7 +263,8 @@ class Clusters:
             lines=scenery.lines,
             timing=want.timing,
             fences=scenery.memory.fences,
-            resources=len(scenery.resources),
+            resources=len(scenery.resources) + len(_kept(scenery)),
+            kept=_kept(scenery),
             stalled=scenery.stalled or provision.stalled or _unknown_vm(seen),
             converging=provision.converging,
             last=records.last_failover(scenery.cluster, told, self._parts.store),
@@ -309,6 +311,17 @@ class Clusters:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _critical(scenery: Scenery) -> frozenset[str]:
+    declared = {r.metadata.name for r in scenery.resources if r.spec.critical}
+    if scenery.group is None:
+        return frozenset(declared)
+    return frozenset(spec.name for spec in scenery.group.resources if spec.critical)
+
+
+def _kept(scenery: Scenery) -> tuple[str, ...]:
+    return scenery.group.kept if scenery.group is not None else ()
 
 
 def _unknown_vm(seen: Observed) -> Claim | None:

@@ -87,7 +87,9 @@ class Gatherer:
         resources = self._resources(cluster)
         group: Group | None = None
         try:
-            group = declared_group(cluster, resources)
+            group = declared_group(
+                cluster, resources, office.register.declared if office is not None else {}
+            )
         except UserError as error:
             stalled = stalled or Claim(True, Reason.DEPENDENCY_CYCLE, error.problem, error.remedy)
         problems = cluster.spec.timing.to_core().problems()

@@ -5,6 +5,10 @@ circles), and handed to every node; the agents go on with the last one they acce
 is kept in the register. When agents know a higher number than the register, the register went
 back in time (a restored backup): what is declared then is old, and is not handed over before a
 person changes something.
+
+A deleted HAResource takes nothing out of service unless its onDelete was Stop: the register knows
+it, and the group goes on with it. So no order of deletions, by a person, a pipeline or the end of
+a namespace, stops an application.
 """
 
 import hashlib
@@ -17,12 +21,13 @@ from standfast.api.cluster import DataMode, HACluster
 from standfast.api.resource import (
     HAResource,
     HAResourceSpec,
+    OnDelete,
     Postgresql,
     Streaming,
     Systemd,
     Vip,
 )
-from standfast.controller.authorities import Register
+from standfast.controller.authorities import Declared, Register
 from standfast.errors import UserError
 from standfast.wire import resources as wire
 from standfast.wire.api import GroupRequest
@@ -36,10 +41,14 @@ class Group:
     Attributes:
         resources: In the order of their names.
         maintenance: Nodes that a person works on.
+        declared: The resources as the register keeps them, by name.
+        kept: Names of those whose HAResource is gone.
     """
 
     resources: tuple[ResourceSpec, ...]
     maintenance: frozenset[str]
+    declared: Mapping[str, Declared]
+    kept: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -53,18 +62,56 @@ class Group:
         )
 
 
-def declared_group(cluster: HACluster, resources: Sequence[HAResource]) -> Group:
+def declared_group(
+    cluster: HACluster, resources: Sequence[HAResource], before: Mapping[str, Declared]
+) -> Group:
     """The group of a cluster.
+
+    Args:
+        cluster: Whose.
+        resources: As declared now.
+        before: As last declared, by name: what is not to be stopped by its deletion stays.
 
     Raises:
         UserError: Its order leads in a circle or to nothing, or two resources want one thing.
     """
-    specs = tuple(to_wire(r.metadata.name, r.spec) for r in resources)
+    declared = {r.metadata.name: _declared(r) for r in resources}
+    taken = {each.target for each in declared.values()}
+    kept = {
+        name: each
+        for name, each in before.items()
+        if name not in declared and not each.stop and each.target not in taken
+    }
+    declared |= kept
+    specs = tuple(_spec(name, declared[name]) for name in sorted(declared))
     _check_order({spec.name: spec.depends_on for spec in specs})
     _check_targets(resources)
     _check_data(cluster, resources)
     maintenance = frozenset(node.name for node in cluster.spec.nodes if node.maintenance)
-    return Group(specs, maintenance)
+    return Group(specs, maintenance, declared, tuple(sorted(kept)))
+
+
+def _declared(resource: HAResource) -> Declared:
+    name, spec = resource.metadata.name, resource.spec
+    return Declared(
+        spec=msgspec.json.encode(to_wire(name, spec)).decode(),
+        target=" ".join(_target(spec)),
+        stop=spec.on_delete is OnDelete.STOP,
+    )
+
+
+def _spec(name: str, declared: Declared) -> ResourceSpec:
+    try:
+        return _specs.decode(declared.spec)
+    except msgspec.DecodeError as error:
+        raise UserError(
+            f"HAResource {name} was deleted, is kept in service, and has a type that this "
+            f"operator does not know: {error}",
+            remedy="install the operator of the version that brought this type",
+        ) from error
+
+
+_specs: msgspec.json.Decoder[ResourceSpec] = msgspec.json.Decoder(ResourceSpec)
 
 
 def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
@@ -149,8 +196,7 @@ def _check_targets(resources: Sequence[HAResource]) -> None:
     owner: dict[tuple[str, str], str] = {}
     for resource in resources:
         name, spec = resource.metadata.name, resource.spec
-        kind = "address" if spec.vip is not None else "unit"
-        target = (kind, spec.target.partition("/")[0])
+        target = _target(spec)
         if target in owner:
             raise UserError(
                 f"HAResources {owner[target]} and {name} both want {spec.type} {target[1]}, but "
@@ -158,6 +204,12 @@ def _check_targets(resources: Sequence[HAResource]) -> None:
                 remedy=f"kubectl delete haresource {name}",
             )
         owner[target] = name
+
+
+def _target(spec: HAResourceSpec) -> tuple[str, str]:
+    """The thing itself: two resources never want the same one."""
+    kind = "address" if spec.vip is not None else "unit"
+    return kind, spec.target.partition("/")[0]
 
 
 def _check_data(cluster: HACluster, resources: Sequence[HAResource]) -> None:

@@ -25,6 +25,10 @@ Logs = Mapping[str, Sequence[LogEntry]]
 """By the node's name, in the order in which it happened there."""
 
 _ENDS = {"Released", "LeaseLost"}
+SWITCHOVER = "Switchover"
+"""Cause of a move that a person asked for; a Switchover's request begins with this word."""
+_PLANNED = {"maintenance": "Maintenance", "failback": "Failback"}
+"""Reasons of the hand-overs that policy asks for, each with its cause."""
 _NOT_A_CAUSE = {"AgentRestarted"}
 """What a node says after it was back: it tells that it was gone, not why."""
 _STEPS = {
@@ -45,6 +49,7 @@ class Move:
         cause: One word.
         planned: Somebody had asked for it.
         complete: The log of the node that it left has been read.
+        outage_ms: From the last word of the old node, as the new one heard it, to service.
     """
 
     term: int
@@ -58,6 +63,7 @@ class Move:
     evidence: tuple[str, ...]
     proofs: tuple[ProofUsed, ...]
     timeline: tuple[Step, ...]
+    outage_ms: int | None = None
 
     @property
     def took_ms(self) -> int:
@@ -142,7 +148,13 @@ def _move(before: _Tenure, after: _Tenure, logs: Logs, names: Mapping[str, str])
         evidence=tuple(_evidence(before.node, entry) for entry in end),
         proofs=proofs,
         timeline=_timeline(log, names),
+        outage_ms=_outage_ms(log[-1]),
     )
+
+
+def _outage_ms(serving: LogEntry) -> int | None:
+    told = serving.fields.get("outage_ms")
+    return told if isinstance(told, int) else None
 
 
 def _timed(move: Move, takeovers: Mapping[int, TakeoverStatus]) -> Move:
@@ -171,7 +183,8 @@ def _end_of(tenure: _Tenure, log: Sequence[LogEntry]) -> list[LogEntry]:
 def _cause(end: Sequence[LogEntry], proofs: Sequence[ProofUsed]) -> tuple[str, bool]:
     kinds = [entry.kind for entry in end]
     if "ReleaseRequested" in kinds:
-        return "Requested", True
+        why = str(end[kinds.index("ReleaseRequested")].fields.get("reason", ""))
+        return _PLANNED.get(why, SWITCHOVER), True
     if "HandingOver" in kinds or kinds[-1:] == ["Released"]:
         return "ResourceFailed", False
     reason = str(end[-1].fields.get("reason", "LeaseExpired")) if end else ""
@@ -248,6 +261,7 @@ def record_of(
         message=(
             f"{move.to} took over from {move.from_} in term {move.term} ({move.cause}), "
             f"{move.took_ms / 1000:.2f} s from its first question to service"
+            f"{_outage_words(move)}"
         ),
         evidence=evidence[:16],
         proofs=move.proofs[:8],
@@ -255,10 +269,17 @@ def record_of(
         started_at=move.started_at,
         completed_at=move.completed_at,
         took_ms=move.took_ms,
+        outage_ms=move.outage_ms,
         data_loss=_loss(data, loss_max),
         timeline=move.timeline,
     )
     return status.model_copy(update={"from_": move.from_})
+
+
+def _outage_words(move: Move) -> str:
+    if move.outage_ms is None:
+        return ""
+    return f", {move.outage_ms / 1000:.2f} s after the last word of {move.from_}"
 
 
 def _first_proof(move: Move) -> Proof:

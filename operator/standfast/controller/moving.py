@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from functools import partial
 from http import HTTPMethod
 
-from standfast.api.switchover import Switchover
+from standfast.api.switchover import Switchover, SwitchoverPhase
 from standfast.controller import switchovers
 from standfast.controller.execution import Field, name_of
 from standfast.controller.gathering import Scenery
+from standfast.controller.history import SWITCHOVER
 from standfast.controller.listening import Line
 from standfast.controller.logs import logger
 from standfast.controller.parts import Parts
@@ -44,6 +45,22 @@ class Mover:
             if request not in uids:
                 self._call_off(scenery, request, node)
         return f"Switchover {under_way[0].metadata.name} is under way" if under_way else ""
+
+    def chosen(self, scenery: Scenery) -> str:
+        """The node that a person moved service to, for as long as that tenure lasts."""
+        status = scenery.cluster.status
+        last = status.last_failover
+        if last is not None and last.cause == SWITCHOVER and last.term == status.term:
+            return last.to
+        done = [each.status for each in self._all(scenery) if each.status.phase is not None]
+        return next(
+            (
+                each.to or ""
+                for each in reversed(done)
+                if each.phase is SwitchoverPhase.COMPLETED and each.term == status.term
+            ),
+            "",
+        )
 
     async def step(self, scenery: Scenery, field: Field, want: Wanted, seen: Observed) -> bool:
         """One step of every move that is not final; whether there is any."""

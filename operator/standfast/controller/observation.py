@@ -52,6 +52,7 @@ class Sources:
     infrastructures: Mapping[str, Connected]
     critical: frozenset[str]
     moving: str = ""
+    chosen: str = ""
     fence_error: str = ""
 
 
@@ -90,6 +91,7 @@ def observe(sources: Sources, memory: Memory, now_ms: int) -> Observed:
         configured=_configured(sources, members),
         holder=holder,
         moving=sources.moving,
+        chosen=sources.chosen,
         fence_error=sources.fence_error,
     )
     picture = _with_moments(wanted(sources.cluster), picture, memory, now_ms)

@@ -282,16 +282,20 @@ class Provider:
                 )
             )
         if (number, site.group.digest) != (register.group, register.group_digest):
-            self._want(site, ("number",), partial(self._number, site, number, site.group.digest))
+            self._want(site, ("number",), partial(self._number, site, number, site.group))
             return Provision(
                 converging=Claim(True, Reason.CONVERGING, f"resources, number {number}, are new")
             )
+        if site.group.declared != register.declared:  # how it ends, which agents need not know
+            self._want(site, ("number",), partial(self._number, site, number, site.group))
         return self._hand_out(site, site.group, number, nodes)
 
-    async def _number(self, site: Site, number: int, digest: str) -> None:
+    async def _number(self, site: Site, number: int, group: Group) -> None:
         await self._authorities.update(
             site.office,
-            lambda register: msgspec.structs.replace(register, group=number, group_digest=digest),
+            lambda register: msgspec.structs.replace(
+                register, group=number, group_digest=group.digest, declared=dict(group.declared)
+            ),
         )
 
     def _hand_out(

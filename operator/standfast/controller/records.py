@@ -105,7 +105,9 @@ def last_failover(cluster: HACluster, found: Sequence[Move], store: Store) -> La
         to=newest.to,
         term=newest.term,
         planned=newest.planned,
+        cause=newest.cause,
         took_ms=newest.took_ms,
+        outage_ms=None if newest.planned else newest.outage_ms,
         record=_switchover_of(newest, namespace, name, store)
         if newest.planned
         else record_name(name, newest.term),

@@ -3,6 +3,7 @@
 Nothing here may change while nothing happens: no ages, no round-trip times, no counters.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ from standfast.controller.listening import Line
 from standfast.controller.statuses import Claims
 from standfast.core import explain, placement
 from standfast.core.explain import Claim
+from standfast.core.ids import Version
 from standfast.core.placement import not_ready
 from standfast.core.reasons import ABOUT, Reason
 from standfast.core.record import MemberKind, Proof
@@ -38,7 +40,7 @@ from standfast.core.timing import Timing
 from standfast.core.view import MemberSeen, Observed, Wanted
 from standfast.wire.api import MemberStatus
 
-ALERTS_MAX, PATHS_MAX, REASONS_MAX = 16, 48, 8
+ALERTS_MAX, PATHS_MAX, REASONS_MAX, KEPT_MAX = 16, 48, 8, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Findings:
     timing: Timing
     fences: Mapping[str, FenceStatus]
     resources: int
+    kept: tuple[str, ...] = ()
     stalled: Claim | None = None
     converging: Claim | None = None
     last: LastFailover | None = None
@@ -110,13 +113,20 @@ def status_of(found: Findings, conditions: tuple[Condition, ...]) -> HAClusterSt
         witnesses=tuple(_voter(found, m) for m in seen.members if m.kind is MemberKind.WITNESS),
         proofs=_proofs(want, seen),
         timing=_timing(found),
-        config_id=newest.config_id if newest is not None else found.cluster.status.config_id,
+        config_id=_config_version(newest) or found.cluster.status.config_id,
         resources=found.resources,
+        kept=found.kept[:KEPT_MAX],
         last_failover=found.last,
         decision=decision,
         message=decision.message,
         conditions=conditions,
     )
+
+
+def _config_version(newest: MemberStatus | None) -> str | None:
+    """As people read it, also of an agent that still says `Version(term=3, seq=7)`."""
+    numbers = re.findall(r"[0-9]+", newest.config_id) if newest is not None else []
+    return str(Version(*map(int, numbers))) if len(numbers) == 2 else None
 
 
 def _shown(decision: placement.Decision) -> Decision:
@@ -226,7 +236,9 @@ def _timing(found: Findings) -> TimingStatus:
         expected_failover_ms=explain.failover_ms(found.want, standby)
         if standby is not None
         else None,
-        measured_failover_ms=last.took_ms if last is not None and not last.planned else None,
+        measured_failover_ms=(last.outage_ms or last.took_ms)
+        if last is not None and not last.planned
+        else None,
     )
 
 

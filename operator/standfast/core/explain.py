@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from standfast.core.fencing import Contact, Power
-from standfast.core.placement import not_ready
+from standfast.core.placement import not_ready, what_helps
 from standfast.core.reasons import Reason
 from standfast.core.record import DataMode, MemberKind
 from standfast.core.sizes import size
@@ -206,7 +206,7 @@ def _no_standby(
         False,
         reason,
         f"If {active.name} died now, nobody would serve: {'; '.join(causes)}",
-        "remove the causes named here",
+        what_helps(want, standbys),
     )
 
 

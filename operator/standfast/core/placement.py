@@ -10,6 +10,7 @@ Moments are the operator's own clock; `None` in what was observed means unknown 
 rounded to no.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from standfast.core.fencing import Contact, Power
@@ -119,29 +120,46 @@ def successor(want: Wanted, seen: Observed, leaving: str) -> MemberSeen | None:
 
 def not_ready(want: Wanted, member: MemberSeen) -> str | None:
     """Why a node could not take over now, as a sentence; none when it could."""
+    found = _hindrance(want, member)
+    return found[0] if found is not None else None
+
+
+def what_helps(want: Wanted, members: Iterable[MemberSeen]) -> str:
+    """What to type or do so that one of these nodes could take over, the first cause first."""
+    found = [each for member in members if (each := _hindrance(want, member)) is not None]
+    return "; ".join(dict.fromkeys(remedy for _, remedy in found))
+
+
+def _hindrance(want: Wanted, member: MemberSeen) -> tuple[str, str] | None:
+    """Cause and remedy."""
     name = member.name
     if not member.enrolled:
-        return f"{name} has not joined yet"
-    if member.vm.power in {Power.OFF, Power.SUSPENDED}:
-        return f"the VM of {name} is {_power_word(member.vm.power)}"
+        return f"{name} has not joined yet", f"kubectl standfast enroll {want.name} {name}"
+    if member.vm.power is Power.OFF:
+        return f"the VM of {name} is powered off", f"power the VM of {name} on"
+    if member.vm.power is Power.SUSPENDED:
+        return f"the VM of {name} is suspended", f"resume the VM of {name}"
     if not member.heard:
-        return f"{name} is not heard"
+        where = f"on {name}: systemctl status standfast-agent; TCP port 7380 must be open"
+        return f"{name} is not heard", where
     if member.halted:
-        return f"{name} takes no part: {member.halted}"
+        return f"{name} takes no part: {member.halted}", f"on {name}: standfast-agent status"
     if want.in_maintenance(name):
-        return f"{name} is in maintenance"
+        done = f"kubectl standfast maintenance {want.name} {name} off, when the work is done"
+        return f"{name} is in maintenance", done
     if member.eligible is not True:
         reasons = "; ".join(member.ineligible_reasons) or "it does not say why"
-        return f"{name} says that it cannot serve: {reasons}"
+        return (
+            f"{name} says that it cannot serve: {reasons}",
+            f"on {name}: standfast-agent status, and journalctl -u standfast-agent",
+        )
     if want.data is DataMode.REPLICATED and member.in_sync is not True:
-        return f"{name} lacks acknowledged writes"
+        wait = f"wait until it has caught up: kubectl standfast status {want.name} -w"
+        return f"{name} lacks acknowledged writes", wait
     if member.role is not Role.STANDBY:
-        return f"{name} is {member.role.value if member.role else 'unknown'}, not standby"
+        role = member.role.value if member.role else "unknown"
+        return f"{name} is {role}, not standby", f"kubectl standfast status {want.name} -w"
     return None
-
-
-def _power_word(power: Power) -> str:
-    return "powered off" if power is Power.OFF else "suspended"
 
 
 def _joining(want: Wanted, seen: Observed) -> Decision:
@@ -286,16 +304,12 @@ def _electing(want: Wanted, seen: Observed) -> Decision:
     ]
     if able:
         return Decision(Reason.ELECTING, f"the members are choosing; {', '.join(able)} may stand")
-    reasons = [
-        why
-        for node in want.nodes
-        if (member := seen.member(node.name)) is not None
-        and (why := not_ready(want, member)) is not None
-    ]
+    nodes = [member for node in want.nodes if (member := seen.member(node.name)) is not None]
+    reasons = [why for member in nodes if (why := not_ready(want, member)) is not None]
     return Decision(
         Reason.NO_ACTIVE_NODE,
         "no node can serve: " + "; ".join(reasons),
-        "remove the causes named here",
+        what_helps(want, nodes),
     )
 
 
@@ -309,7 +323,10 @@ def _hand_over(want: Wanted, seen: Observed) -> Decision | None:
         return Decision(
             Reason.HANDOVER_WAITS,
             f"{active.name} is in maintenance and still serves, because no other node can",
-            "make a standby ready, or set maintenance back to false",
+            what_helps(
+                want,
+                [m for n in want.nodes if n.name != active.name and (m := seen.member(n.name))],
+            ),
         )
     if active.releasing:
         return Decision(Reason.HANDING_OVER, f"{active.name} is handing over to {target.name}")
@@ -321,9 +338,12 @@ def _hand_over(want: Wanted, seen: Observed) -> Decision | None:
 
 
 def _fail_back(want: Wanted, seen: Observed) -> Decision | None:
-    """Service returns to the most preferred node that has been ready for a while."""
+    """Service returns to the most preferred node that has been ready for a while.
+
+    Not from a node that a person chose with a `Switchover`: there it stays for that tenure.
+    """
     active = seen.active
-    if not want.failback or active is None or seen.moving:
+    if not want.failback or active is None or seen.moving or seen.chosen == active.name:
         return None
     better = next(
         (

@@ -206,6 +206,7 @@ class Observed:
         told: Boots whose end every member that is heard was told.
         fence_error: Why the last power-off that was tried was not proven; "" when none failed.
         moving: A planned move is under way: "switchover orders-x1".
+        chosen: The node that a person moved service to and that has served since; "" when none.
         now_ms: When.
     """
 
@@ -217,6 +218,7 @@ class Observed:
     told: frozenset[BootOf] = frozenset()
     fence_error: str = ""
     moving: str = ""
+    chosen: str = ""
 
     def member(self, name: str) -> MemberSeen | None:
         return next((member for member in self.members if member.name == name), None)

@@ -65,3 +65,18 @@ def test_another_terms_service_changes_nothing() -> None:
     told = story.status()
     assert told is not None
     assert told.serving_ms is None
+
+
+def test_the_outage_counts_from_the_last_word_of_the_holder_before() -> None:
+    story = Takeover()
+    story.stood(1000, heard_ms=400)
+    story.stood(1100, heard_ms=1050)
+    story.won(4, 1120)
+    assert story.outage_ms is None, "it is not over yet"
+    story.served(4, 1500)
+    assert story.outage_ms == 1100
+    fresh = Takeover()
+    fresh.stood(0)
+    fresh.won(1, 10)
+    fresh.served(1, 20)
+    assert fresh.outage_ms is None, "nobody was heard before"

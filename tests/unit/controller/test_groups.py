@@ -7,7 +7,7 @@ import pytest
 from standfast.api.cluster import HACluster
 from standfast.api.parse import parse
 from standfast.api.resource import HAResource
-from standfast.controller.authorities import Register
+from standfast.controller.authorities import Declared, Register
 from standfast.controller.groups import declared_group, next_number
 from standfast.errors import UserError
 from standfast.wire.resources import Systemd, Vip
@@ -53,7 +53,7 @@ def test_durations_and_policies_reach_the_agents_in_their_units() -> None:
         critical=False,
     )
     vip = resource("vip", "web", vip={"address": "10.0.0.100/24", "interface": "ens192"})
-    first, second = declared_group(cluster(), [vip, web]).resources
+    first, second = declared_group(cluster(), [vip, web], {}).resources
     assert isinstance(first, Vip)
     assert (first.address, first.interface, first.depends_on) == (
         "10.0.0.100/24",
@@ -70,40 +70,71 @@ def test_durations_and_policies_reach_the_agents_in_their_units() -> None:
 
 def test_a_circle_is_named() -> None:
     with pytest.raises(UserError, match="a -> b"):
-        declared_group(cluster(), [resource("a", "b"), resource("b", "a"), resource("c")])
+        declared_group(cluster(), [resource("a", "b"), resource("b", "a"), resource("c")], {})
 
 
 def test_a_dependency_on_nothing_is_named() -> None:
     with pytest.raises(UserError, match="web depends on nobody"):
-        declared_group(cluster(), [resource("web", "nobody")])
+        declared_group(cluster(), [resource("web", "nobody")], {})
 
 
 def test_two_resources_that_want_one_thing_are_refused() -> None:
     one = resource("one", vip={"address": "10.0.0.100/24"})
     two = resource("two", vip={"address": "10.0.0.100/25"})
     with pytest.raises(UserError, match="one and two both want vip 10"):
-        declared_group(cluster(), [one, two])
+        declared_group(cluster(), [one, two], {})
 
 
 def test_maintenance_is_told_to_the_node_it_concerns() -> None:
     nodes = [{**NODES[0], "maintenance": True}, NODES[1]]
-    group = declared_group(cluster(nodes=nodes), [])
+    group = declared_group(cluster(nodes=nodes), [], {})
     assert group.request("a", 3).maintenance
     assert not group.request("b", 3).maintenance
-    assert group.digest != declared_group(cluster(), []).digest
+    assert group.digest != declared_group(cluster(), [], {}).digest
 
 
 def test_the_number_grows_with_every_change_and_only_then() -> None:
-    group = declared_group(cluster(), [resource("web")])
+    group = declared_group(cluster(), [resource("web")], {})
     assert next_number(Register(), group, []) == 1
     kept = Register(group=4, group_digest=group.digest)
     assert next_number(kept, group, [4, 3]) == 4
-    assert next_number(kept, declared_group(cluster(), []), [4, 4]) == 5
+    assert next_number(kept, declared_group(cluster(), [], {}), [4, 4]) == 5
 
 
 def test_what_is_older_than_the_agents_know_is_not_handed_out_before_a_person_changes_it() -> None:
     """F79: a restored API server declares yesterday's resources."""
-    group = declared_group(cluster(), [resource("web")])
+    group = declared_group(cluster(), [resource("web")], {})
     restored = Register(group=4, group_digest=group.digest)
     assert next_number(restored, group, [7, 6]) is None
-    assert next_number(restored, declared_group(cluster(), []), [7, 6]) == 8
+    assert next_number(restored, declared_group(cluster(), [], {}), [7, 6]) == 8
+
+
+def test_a_deleted_resource_is_kept_as_it_was_declared() -> None:
+    """F76: deletions in whatever order are no outage."""
+    web, vip = resource("web"), resource("vip", "web", vip={"address": "10.0.0.100/24"})
+    before = declared_group(cluster(), [web, vip], {})
+    for left in ([web], [vip], []):
+        after = declared_group(cluster(), left, before.declared)
+        assert after.digest == before.digest, "the agents are told nothing"
+        assert len(after.kept) == 2 - len(left)
+        assert after.declared == before.declared
+
+
+def test_a_resource_that_was_to_be_stopped_is_not_kept() -> None:
+    web = resource("web", systemd={"unit": "web.service"}, onDelete="Stop")
+    before = declared_group(cluster(), [web, resource("log")], {})
+    after = declared_group(cluster(), [], before.declared)
+    assert (after.kept, [spec.name for spec in after.resources]) == (("log",), ["log"])
+
+
+def test_another_resource_for_the_same_thing_takes_over_from_a_kept_one() -> None:
+    before = declared_group(cluster(), [resource("vip", vip={"address": "10.0.0.9/24"})], {})
+    renamed = resource("address", vip={"address": "10.0.0.9/25"})
+    after = declared_group(cluster(), [renamed], before.declared)
+    assert (after.kept, [spec.name for spec in after.resources]) == ((), ["address"])
+
+
+def test_a_kept_resource_of_a_type_from_the_future_is_said_and_nothing_is_handed_out() -> None:
+    newer = {"x": Declared(spec='{"type":"hologram","name":"x"}', target="beam x")}
+    with pytest.raises(UserError, match="x was deleted, is kept in service"):
+        declared_group(cluster(), [], newer)

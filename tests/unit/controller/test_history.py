@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from standfast.controller.history import moves
+import pytest
+
+from standfast.controller.history import SWITCHOVER, moves, record_of
+from standfast.core.record import DataMode
 from standfast.wire.api import LogEntry
 
 NAMES = {"uid-a": "a", "uid-b": "b"}
@@ -53,6 +56,25 @@ def test_a_requested_release_is_a_planned_move() -> None:
     released = log(*tenure(4), ("ReleaseRequested", {}), ("Released", {"term": 4}))
     (move,) = moves({"a": released, "b": log(*tenure(5, "uid-a"))}, NAMES, {})
     assert move.planned
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [("Switchover to-b: x", SWITCHOVER), ("maintenance", "Maintenance"), ("failback", "Failback")],
+)
+def test_a_planned_move_says_who_wanted_it(reason: str, cause: str) -> None:
+    released = log(*tenure(4), ("ReleaseRequested", {"reason": reason}), ("Released", {"term": 4}))
+    (move,) = moves({"a": released, "b": log(*tenure(5, "uid-a"))}, NAMES, {})
+    assert (move.cause, move.planned) == (cause, True)
+
+
+def test_the_outage_counts_from_the_last_word_of_the_old_node() -> None:
+    served = tenure(5, "uid-a")[:-1]
+    (move,) = moves({"b": log(*served, ("Serving", {"term": 5, "outage_ms": 1640}))}, NAMES, {})
+    assert move.outage_ms == 1640
+    told = record_of(move, DataMode.NONE)
+    assert (told.outage_ms, told.took_ms) == (1640, 200)
+    assert "1.64 s after the last word of a" in (told.message or "")
 
 
 def test_a_first_tenure_is_no_move() -> None:

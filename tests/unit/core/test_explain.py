@@ -9,7 +9,7 @@ from standfast.core.explain import Claim
 from standfast.core.fencing import Contact, Power
 from standfast.core.reasons import Reason
 from standfast.core.record import DataMode
-from standfast.core.view import PathSeen, ResourceSeen, Role, VmSeen, WantedNode
+from standfast.core.view import MemberSeen, PathSeen, ResourceSeen, Role, VmSeen, WantedNode
 from tests.unit.core.operator_views import (
     VIP,
     VM_ON,
@@ -88,34 +88,65 @@ def test_a_measured_start_counts_in_the_expected_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("standby", "reason", "words"),
+    ("standby", "reason", "words", "remedy"),
     [
-        (lost(B), Reason.NO_STANDBY, "orders-b is not heard"),
+        (
+            lost(B),
+            Reason.NO_STANDBY,
+            "orders-b is not heard",
+            "on orders-b: systemctl status standfast-agent; TCP port 7380 must be open",
+        ),
         (
             node(B, eligible=False, ineligible_reasons=("unit web.service does not exist",)),
             Reason.STANDBY_NOT_READY,
             "unit web.service does not exist",
+            "on orders-b: standfast-agent status, and journalctl -u standfast-agent",
         ),
         (
             lost(B, vm=replace(VM_ON, power=Power.OFF)),
             Reason.STANDBY_NOT_READY,
             "the VM of orders-b is powered off",
+            "power the VM of orders-b on",
         ),
         (
             lost(B, vm=replace(VM_ON, power=Power.SUSPENDED)),
             Reason.STANDBY_NOT_READY,
             "is suspended",
+            "resume the VM of orders-b",
         ),
-        (node(B, halted="its disk is a copy"), Reason.STANDBY_NOT_READY, "its disk is a copy"),
-        (node(B, in_sync=False), Reason.STANDBY_BEHIND, "lacks acknowledged writes"),
-        (lost(B, enrolled=False), Reason.NO_STANDBY, "has not joined yet"),
-        (node(B, role=Role.CANDIDATE), Reason.STANDBY_NOT_READY, "is Candidate, not standby"),
+        (
+            node(B, halted="its disk is a copy"),
+            Reason.STANDBY_NOT_READY,
+            "its disk is a copy",
+            "on orders-b: standfast-agent status",
+        ),
+        (
+            node(B, in_sync=False),
+            Reason.STANDBY_BEHIND,
+            "lacks acknowledged writes",
+            "wait until it has caught up: kubectl standfast status orders -w",
+        ),
+        (
+            lost(B, enrolled=False),
+            Reason.NO_STANDBY,
+            "has not joined yet",
+            "kubectl standfast enroll orders orders-b",
+        ),
+        (
+            node(B, role=Role.CANDIDATE),
+            Reason.STANDBY_NOT_READY,
+            "is Candidate, not standby",
+            "kubectl standfast status orders -w",
+        ),
     ],
 )
-def test_protected_is_false_with_the_cause(standby: object, reason: Reason, words: str) -> None:
+def test_protected_is_false_with_the_cause_and_its_own_remedy(
+    standby: MemberSeen, reason: Reason, words: str, remedy: str
+) -> None:
     picture = seen(active(A), standby, witness())
-    message = is_(explain.protected(wanted(data=DataMode.REPLICATED), picture), False, reason)
-    assert words in message
+    claim = explain.protected(wanted(data=DataMode.REPLICATED), picture)
+    assert words in is_(claim, False, reason)
+    assert claim.remedy == remedy
 
 
 def test_two_nodes_without_a_witness_are_not_protected() -> None:

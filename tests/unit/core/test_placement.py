@@ -168,6 +168,26 @@ def test_service_returns_by_policy_and_only_to_a_node_that_has_been_ready_for_a_
     assert plan(wanted(failback=True), replace(picture, moving="switchover x")).actions == ()
 
 
+def test_where_a_person_moved_service_it_stays_for_that_tenure() -> None:
+    picture = seen(node(A, ready_since_ms=0), active(B), witness(), chosen=B)
+    assert plan(wanted(failback=True), picture).reason is Reason.STEADY
+    failed = seen(active(A), node(B, ready_since_ms=0), witness(), chosen=B)
+    assert plan(wanted(failback=True), failed).reason is Reason.STEADY
+    other = seen(node(A, ready_since_ms=0), active(B), witness(), chosen="orders-c")
+    assert plan(wanted(failback=True), other).reason is Reason.FAILING_BACK
+
+
+def test_where_nobody_can_serve_each_cause_has_its_remedy() -> None:
+    nodes = (WantedNode(A, maintenance=True), WantedNode(B))
+    halted = node(B, halted="its disk is a copy", eligible=False)
+    decision = plan(wanted(nodes=nodes), seen(node(A, eligible=False), halted, witness()))
+    assert decision.reason is Reason.NO_ACTIVE_NODE
+    assert decision.remedy == (
+        "kubectl standfast maintenance orders orders-a off, when the work is done; "
+        "on orders-b: standfast-agent status"
+    )
+
+
 def test_who_is_unheard_by_everybody_makes_no_majority() -> None:
     decision = plan(wanted(), seen(lost(A), node(B, heard_by=()), lost(W)))
     assert decision.reason is Reason.NO_MAJORITY
