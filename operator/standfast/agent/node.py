@@ -228,7 +228,8 @@ class Node:
         self._tell_proofs()
 
     def _tell_proofs(self) -> None:
-        self._take(ev.ProofsChanged(self._record.suspects, dict(self._state.proofs)))
+        state = self._state
+        self._take(ev.ProofsChanged(self._record.suspects, dict(state.proofs), state.reserved))
 
     # ---------------------------------------------------------------- Duties: time
 

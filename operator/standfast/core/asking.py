@@ -12,7 +12,7 @@ from standfast.core.events import LeaseWon, Loss, Standing
 from standfast.core.holding import beat, former_holders, in_sync_required, prove_rebooted
 from standfast.core.ids import MemberUid, Version
 from standfast.core.messages import Ask, Envelope, Grant, Refuse, VoteRequest
-from standfast.core.record import DataMode, Holder, Record, Suspect, with_suspect
+from standfast.core.record import DataMode, Holder, Proof, Record, Suspect, with_suspect
 from standfast.core.standing import give_up, retreat_ms
 from standfast.core.state import Candidacy, Holding, State
 from standfast.core.tally import Tally, lease_until_ms, tally
@@ -242,6 +242,7 @@ def _first_record(turn: Turn, ask: VoteRequest, *, continues: bool) -> Record:
         position=state.local.position if state.local.position is not None else before.position,
         watchdog=state.local.watchdog,
         suspects=suspects,
+        cleared=tuple(entry for entry in before.cleared if entry.proof is Proof.ATTESTED),
         consented=ask.consent is not None or before.consented,
         left_out=before.left_out,
     )

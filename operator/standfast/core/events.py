@@ -86,10 +86,17 @@ class ClockSuspect:
 
 @dataclass(frozen=True, slots=True)
 class ProofHeld:
-    """A proof that only the outside can see (`Observed`, `Attested`, `Reserved`, `Watchdog`)."""
+    """A proof that only the outside can see (`Observed`, `Attested`, `Reserved`).
+
+    Attributes:
+        disk: `Reserved`: the only disk it is good for, by the name in its resource's spec.
+        approver: `Attested`: who vouches; kept in the record.
+    """
 
     suspect: Suspect
     proof: Proof
+    disk: str = ""
+    approver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +261,15 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class ProofFound:
-    """A suspect is proven stopped; starts that waited for it may go on."""
+    """A suspect is proven stopped; starts that waited for it may go on.
+
+    Attributes:
+        disk: `Reserved`: shut out from this disk only.
+    """
 
     suspect: Suspect
     proof: Proof
+    disk: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,8 @@ def _take(turn: GroupTurn, event: ev.GroupEvent) -> None:
         case ev.Extended(until_ms):
             if turn.group.want in {Want.UP, Want.KEEP, Want.RELEASE}:
                 turn.change(until_ms=until_ms)
-        case ev.ProofsChanged(suspects, proofs):
-            turn.change(suspects=suspects, proofs=proofs)
+        case ev.ProofsChanged(suspects, proofs, reserved):
+            turn.change(suspects=suspects, proofs=proofs, reserved=reserved)
         case ev.StopAll():
             _on_stop_all(turn, event)
         case ev.Resumed():

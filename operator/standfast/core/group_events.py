@@ -88,10 +88,15 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class ProofsChanged:
-    """The suspects of the record in force, and the proofs held against them."""
+    """The suspects of the record in force, and the proofs held against them.
+
+    Attributes:
+        reserved: By disk: suspects that its storage shuts out.
+    """
 
     suspects: tuple[Suspect, ...]
     proofs: Mapping[Suspect, Proof] = field(default_factory=dict)
+    reserved: Mapping[str, frozenset[Suspect]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ class Spec:
         critical: Whether its failure counts for the decision to hand over.
         rides_out: Goes on while what it depends on is restarted: true for what holds no state of
             the application, like an address.
-        suffices: Proofs any one of which, against each suspect, lets it start.
+        suffices: Proofs any one of which, against each suspect, lets it start; `Reserved` only
+            where it names `disk`.
+        disk: The disk whose reservation is proof for this resource; "" for none.
         start_ms: Budget of a start, after which it is killed and counts as failed.
         stop_ms: Budget of a graceful stop, after which it is killed.
         check_every_ms: Between two checks while it runs.
@@ -49,6 +51,7 @@ class Spec:
     critical: bool = True
     rides_out: bool = False
     suffices: frozenset[Proof] = frozenset(Proof)
+    disk: str = ""
     start_ms: int = 60_000
     stop_ms: int = 20_000
     check_every_ms: int = 5000

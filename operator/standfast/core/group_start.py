@@ -30,7 +30,12 @@ def unproven(group: Group, spec: Spec) -> tuple[Suspect, ...]:
     """Suspects in the way of this resource; the lease alone is proof where that is enough."""
     if Proof.LEASE_EXPIRED in spec.suffices:
         return ()
-    return tuple(s for s in group.suspects if group.proofs.get(s) not in spec.suffices)
+    shut_out = group.reserved.get(spec.disk, ()) if Proof.RESERVED in spec.suffices else ()
+    return tuple(
+        suspect
+        for suspect in group.suspects
+        if group.proofs.get(suspect) not in spec.suffices and suspect not in shut_out
+    )
 
 
 def may_start(turn: GroupTurn, name: str) -> bool:

@@ -171,6 +171,7 @@ class Group:
     report_owed: bool = False
     suspects: tuple[Suspect, ...] = ()
     proofs: Mapping[Suspect, Proof] = field(default_factory=dict)
+    reserved: Mapping[str, frozenset[Suspect]] = field(default_factory=dict)
     others_eligible: bool = False
     somebody_holds: bool = True
     cool_until_ms: int = 0

@@ -56,6 +56,7 @@ class GroupChanges(TypedDict, total=False):
     report_owed: bool
     suspects: tuple[Suspect, ...]
     proofs: Mapping[Suspect, Proof]
+    reserved: Mapping[str, frozenset[Suspect]]
     others_eligible: bool
     somebody_holds: bool
     cool_until_ms: int

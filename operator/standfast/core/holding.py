@@ -17,6 +17,7 @@ from standfast.core.events import (
     InSyncProposed,
     Loss,
     PositionProposed,
+    ProofHeld,
     RecordCommitted,
     Released,
     ReleaseRequested,
@@ -27,8 +28,16 @@ from standfast.core.events import (
 )
 from standfast.core.ids import MemberUid
 from standfast.core.messages import Ack, Envelope, Refusal, Refuse, Release, Renew
-from standfast.core.proof import FULL, known_proof
-from standfast.core.record import Cleared, Config, Proof, Record, Suspect, WatchdogArmed
+from standfast.core.proof import FULL, known_proof, watchdog_wait_ms
+from standfast.core.record import (
+    Cleared,
+    Config,
+    Proof,
+    Record,
+    Suspect,
+    WatchdogArmed,
+    with_cleared,
+)
 from standfast.core.standing import give_up, successor_problem
 from standfast.core.state import Beat, Holding, State, VoterClock
 from standfast.core.tally import committed_version, lease_until_ms
@@ -198,6 +207,23 @@ def on_proposal(turn: Turn, event: InSyncProposed | PositionProposed | WatchdogP
                 propose(turn, watchdog=watchdog)
 
 
+def on_proof(turn: Turn, event: ProofHeld) -> None:
+    """Somebody outside shows that a suspect cannot write any more, or not to one disk."""
+    if event.suspect not in turn.record.suspects:
+        return
+    if event.proof is not Proof.RESERVED:
+        if event.approver:
+            vouched = {**turn.state.vouched, event.suspect: event.approver}
+            turn.state = replace(turn.state, vouched=vouched)
+        turn.prove(event.suspect, event.proof)
+        settle_suspects(turn)
+    elif not event.disk or turn.state.holding is None:
+        problem = "a reservation is good for one named disk, and for whoever holds the lease"
+        turn.emit(Declined(problem, "name the disk, reserve it after the lease is won"))
+    else:
+        turn.reserve(event.suspect, event.disk)
+
+
 def settle_suspects(turn: Turn) -> None:
     """Look for proofs that this member can see, and take the proven off the record."""
     for suspect in turn.record.suspects:
@@ -207,14 +233,35 @@ def settle_suspects(turn: Turn) -> None:
     if not may_propose(turn):
         return
     proven = tuple(
-        Cleared(suspect, turn.state.proofs[suspect])
+        Cleared(suspect, turn.state.proofs[suspect], turn.state.vouched.get(suspect, ""))
         for suspect in turn.record.suspects
         if turn.state.proofs.get(suspect) in FULL
     )
     if proven:
         gone = {cleared.suspect for cleared in proven}
         left = tuple(s for s in turn.record.suspects if s not in gone)
-        propose(turn, suspects=left, cleared=(*turn.record.cleared, *proven))
+        propose(turn, suspects=left, cleared=with_cleared(turn.record.cleared, proven))
+
+
+def look_at_watchdogs(turn: Turn) -> None:
+    """Suspects whose armed watchdog has reset them by now."""
+    for suspect, at_ms in watchdogs_due(turn.state).items():
+        if turn.now_ms >= at_ms:
+            turn.prove(suspect, Proof.WATCHDOG)
+
+
+def watchdogs_due(state: State) -> dict[Suspect, int]:
+    """When each watchdog that is still waited for has done its work; only a holder waits."""
+    holding = state.holding
+    if holding is None:
+        return {}
+    drift_ppm = state.record.config.timing.drift_ppm
+    waits = {s: watchdog_wait_ms(s, drift_ppm) for s in state.record.suspects}
+    return {
+        suspect: holding.won_at_ms + wait_ms
+        for suspect, wait_ms in waits.items()
+        if wait_ms is not None and suspect not in state.proofs
+    }
 
 
 def on_renewal_refused(turn: Turn, envelope: Envelope, refuse: Refuse) -> None:
@@ -286,6 +333,7 @@ def _release(turn: Turn, term: int, successor: MemberUid | None) -> None:
         turn.state,
         holding=None,
         candidacy=None,
+        reserved={},
         must_stop=None,
         last_term=max(term, turn.state.last_term),
     )
@@ -324,4 +372,6 @@ def former_holders(record: Record) -> Iterable[Suspect]:
     """Everybody who may have started something up to this record."""
     yield from record.suspects
     if record.holder is not None:
-        yield Suspect(record.holder.member, record.holder.boot, record.version.term)
+        by, armed = record.holder, record.watchdog
+        watchdog_ms = None if armed is None else armed.timeout_ms
+        yield Suspect(by.member, by.boot, record.version.term, watchdog_ms)

@@ -7,12 +7,13 @@ sought in parallel; the first that suffices wins, and the record of the failover
 Source: `docs/protocol.md`, section "Proof before start". Safety: S2, S3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 
 from standfast.core.messages import Release
 from standfast.core.record import DataMode, Proof, Record, Suspect
 from standfast.core.state import State
+from standfast.core.timing import READ_MS
 
 FULL = frozenset(
     {Proof.RELEASED, Proof.ATTESTED, Proof.POWERED_OFF, Proof.REBOOTED, Proof.OBSERVED}
@@ -62,24 +63,38 @@ def unproven(
     proofs: Mapping[Suspect, Proof],
     need: Need,
     *,
+    reserved: Collection[Suspect] = (),
     watchdog_for_exclusive: bool = False,
 ) -> tuple[Suspect, ...]:
     """Suspects in the way of a start; none means go.
 
     A member that has won the lease holds `LEASE_EXPIRED` for every suspect by that alone.
+
+    Args:
+        record: In force.
+        proofs: `State.proofs`.
+        need: What the resource could do wrong.
+        reserved: `State.reserved` of the disk that the resource uses: `Reserved` is good for that
+            disk only.
+        watchdog_for_exclusive: As for `enough`.
     """
     good = enough(need, watchdog_for_exclusive=watchdog_for_exclusive)
     if Proof.LEASE_EXPIRED in good:
         return ()
-    return tuple(s for s in record.suspects if proofs.get(s) not in good)
+    shut_out = reserved if Proof.RESERVED in good else ()
+    return tuple(s for s in record.suspects if proofs.get(s) not in good and s not in shut_out)
 
 
-def watchdog_wait_ms(record: Record) -> int | None:
-    """How long after the new holder won an armed watchdog has reset the old one; none without."""
-    if record.watchdog is None:
+def watchdog_wait_ms(suspect: Suspect, drift_ppm: int) -> int | None:
+    """How long after the new holder won a suspect's armed watchdog has reset it; none without.
+
+    The watchdog was last fed under the suspect's lease, so before anybody else won. Its clock may
+    be slow and the new holder's fast.
+    """
+    if suspect.watchdog_ms is None:
         return None
-    timeout_ms = record.watchdog.timeout_ms
-    return timeout_ms - (-2 * timeout_ms * record.config.timing.drift_ppm // 1_000_000)
+    fast_ppm, slow_ppm = 1_000_000 + drift_ppm, 1_000_000 - drift_ppm
+    return -(-suspect.watchdog_ms * fast_ppm // slow_ppm) + READ_MS
 
 
 def known_proof(state: State, suspect: Suspect) -> Proof | None:

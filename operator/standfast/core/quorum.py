@@ -203,10 +203,8 @@ def _take(turn: Turn, event: Event) -> None:
             holding.on_stopped(turn, event)
         case ClockSuspect():
             holding.on_clock_suspect(turn, event)
-        case ProofHeld(suspect, proof):
-            if suspect in turn.record.suspects:
-                turn.prove(suspect, proof)
-                holding.settle_suspects(turn)
+        case ProofHeld():
+            holding.on_proof(turn, event)
         case ConsentGiven(consent, until_ms):
             turn.state = replace(turn.state, consent=consent, consent_until_ms=until_ms)
         case InSyncProposed() | PositionProposed() | WatchdogProposed():
@@ -251,6 +249,7 @@ def _receive(turn: Turn, envelope: Envelope) -> None:
 def _look_at_the_time(turn: Turn) -> None:
     """Do what is due: finish a change, beat, give up, stand, say hello."""
     changing.finish_change(turn)
+    holding.look_at_watchdogs(turn)
     lease = turn.state.holding
     if lease is not None and lease.renews and turn.now_ms >= lease.next_beat_at_ms:
         holding.beat(turn)
@@ -310,6 +309,7 @@ def wake_at_ms(state: State) -> int | None:
     lease = state.holding
     if lease is not None:
         due.append(lease.lease_until_ms)
+        due.extend(holding.watchdogs_due(state).values())
         if lease.renews:
             due.append(lease.next_beat_at_ms)
     if state.candidacy is not None:

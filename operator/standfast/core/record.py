@@ -6,7 +6,7 @@ with its config as one durable unit. Members compare versions, never contents.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from standfast.core.ids import FIRST, BootId, ClusterUid, MemberUid, Version
@@ -150,11 +150,16 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A former holder that may have started an exclusive resource and is not proven stopped."""
+    """A former holder that may have started an exclusive resource and is not proven stopped.
+
+    Attributes:
+        watchdog_ms: Timeout of its watchdog, armed by its own record; no part of who it is.
+    """
 
     member: MemberUid
     boot: BootId
     term: int
+    watchdog_ms: int | None = field(default=None, compare=False)
 
 
 class Proof(Enum):
@@ -172,10 +177,28 @@ class Proof(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A suspect that a record removed, and by which proof."""
+    """A suspect that a record removed, and by which proof.
+
+    Attributes:
+        approver: Who vouched, when a person did.
+    """
 
     suspect: Suspect
     proof: Proof
+    approver: str = ""
+
+
+CLEARED_KEPT = 32
+"""Entries of `Record.cleared`; of more, the oldest that no person vouched for go first."""
+
+
+def with_cleared(cleared: tuple[Cleared, ...], new: tuple[Cleared, ...]) -> tuple[Cleared, ...]:
+    """Add entries, bounded: what a person vouched for is kept longest."""
+    found = (*cleared, *new)
+    surplus = max(0, len(found) - CLEARED_KEPT)
+    by_age = sorted(range(len(found)), key=lambda at: (found[at].proof is Proof.ATTESTED, at))
+    gone = set(by_age[:surplus])
+    return tuple(entry for at, entry in enumerate(found) if at not in gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +224,8 @@ class Record:
         position: Bounds the loss in asynchronous modes, in the driver's unit; none when unknown.
         watchdog: The holder's, when armed and tested.
         suspects: Former holders not yet proven stopped; per member and boot the highest term.
-        cleared: Suspects that this term's records removed, with the proof.
+        cleared: Suspects that this term's records removed, with the proof; those that a person
+            vouched for stay from term to term.
         consented: Whether the term was won by a person's consent to lose data.
         left_out: Members that a recovery left out: told so when they come back, for they do not
             know it.

@@ -207,7 +207,9 @@ class State:
         stopped: Newest per member that says that everything is stopped: a later one that only
             takes a vote back does not make it forgotten.
         confirmed: Members that confirmed the first config.
-        proofs: Held against suspects.
+        proofs: Held against suspects, the best of each; `Reserved` is not among them.
+        reserved: By disk: suspects that its storage shuts out while this lease lasts.
+        vouched: Who attested, for the record.
     """
 
     durable: Durable
@@ -234,6 +236,8 @@ class State:
     peers: Mapping[MemberUid, Peer] = field(default_factory=dict)
     heard: Heard | None = None
     proofs: Mapping[Suspect, Proof] = field(default_factory=dict)
+    reserved: Mapping[str, frozenset[Suspect]] = field(default_factory=dict)
+    vouched: Mapping[Suspect, str] = field(default_factory=dict)
 
     @property
     def me(self) -> MemberUid:

@@ -110,6 +110,7 @@ class Turn:
             self.state,
             holding=None,
             candidacy=None,
+            reserved={},
             must_stop=held.term,
             last_term=max(held.term, self.state.last_term),
             stand_at_ms=None,
@@ -123,8 +124,17 @@ class Turn:
         self.state = replace(self.state, candidacy=None, stand_at_ms=None)
         self.emit(Halted(message))
 
+    def reserve(self, suspect: Suspect, disk: str) -> None:
+        """Note that the storage of one disk shuts a suspect out, as long as this lease lasts."""
+        known = self.state.reserved.get(disk, frozenset())
+        if suspect not in known:
+            reserved = {**self.state.reserved, disk: known | {suspect}}
+            self.state = replace(self.state, reserved=reserved)
+            self.emit(ProofFound(suspect, Proof.RESERVED, disk))
+
     def prove(self, suspect: Suspect, proof: Proof) -> None:
         """Keep the first proof, and the first full one above a lesser one."""
+        assert proof is not Proof.RESERVED, "a reservation is good for one disk only"
         known = self.state.proofs.get(suspect)
         if known in FULL or (known is not None and proof not in FULL):
             return

@@ -23,6 +23,7 @@ from standfast.simulator.machine import Machine, Power
 from standfast.simulator.network import Link
 from standfast.simulator.overseer import retimed
 from standfast.simulator.plan import Fault, FaultKind
+from standfast.simulator.storage import STORAGE
 
 if TYPE_CHECKING:
     from standfast.simulator.world import World
@@ -352,7 +353,7 @@ class Faults:
                 continue
             world.storage.seize(machine)
             for suspect in state.record.suspects:
-                machine.process.deliver(ProofHeld(suspect, Proof.RESERVED))
+                machine.process.deliver(ProofHeld(suspect, Proof.RESERVED, disk=STORAGE))
 
     # --- applications --------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from standfast.core.record import DataMode, Member, Proof, Suspect
 from standfast.core.state import State
 from standfast.core.timing import Timing
 from standfast.simulator.machine import Machine, Power
+from standfast.simulator.storage import STORAGE
 
 if TYPE_CHECKING:
     from standfast.simulator.world import World
@@ -105,7 +106,8 @@ class Operator:
         if not (world.plan.habits.fences or world.calm):
             return
         now_us = world.timeline.now_us
-        waiting = unproven(state.record, state.proofs, world.need)
+        reserved = state.reserved.get(STORAGE, frozenset())
+        waiting = unproven(state.record, state.proofs, world.need, reserved=reserved)
         for suspect in state.record.suspects:
             since_us = self._seen_us.setdefault(suspect, now_us)
             mine = suspect.member == state.me

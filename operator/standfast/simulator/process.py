@@ -35,8 +35,7 @@ from standfast.core.events import (
 )
 from standfast.core.ids import MemberUid, RunId
 from standfast.core.invariants import broken
-from standfast.core.proof import watchdog_wait_ms
-from standfast.core.record import Proof, Record, Suspect, WatchdogArmed
+from standfast.core.record import Proof, WatchdogArmed
 from standfast.core.state import Durable, Local, State
 from standfast.simulator.store import SlotRead, SlotWritten, StoreLink
 from standfast.simulator.timeline import Due
@@ -64,7 +63,6 @@ class Process:
         "_refused_at_us",
         "_tick",
         "_tick_at_us",
-        "_won_over",
         "alive",
         "cut_after",
         "cut_for_ms",
@@ -96,7 +94,6 @@ class Process:
         self.links: dict[MemberUid, StoreLink] = {}
         self._busy = False
         self._before: State | None = None
-        self._won_over: Record | None = None
         self._inbox: deque[Arrival] = deque()
         self._left: deque[Effect] = deque()
         self._tick: Due | None = None
@@ -416,7 +413,6 @@ class Process:
         held = before.holding is not None
         checkers = self.machine.world.checkers
         checkers.won(self.machine, effect.term, consented=consented, held=held)
-        self._won_over = before.record
         self.machine.world.faults.spring("wins", self.machine)
         self.machine.set_deadline(effect.term, effect.until_ms)
 
@@ -445,28 +441,15 @@ class Process:
             machine.service.consider()
 
     def _seek_proofs(self) -> None:
-        """What the agent itself can see: its own earlier run in this boot, an armed watchdog."""
+        """What the agent itself can see: its own earlier run in this boot."""
         machine = self.machine
         state = self.state
         assert state is not None
         for suspect in state.record.suspects:
             if (suspect.member, suspect.boot) == (state.me, state.boot):
-                self._later(0, suspect, Proof.OBSERVED)
-        replaced = self._won_over
-        if replaced is None or replaced.holder is None:
-            return
-        wait_ms = watchdog_wait_ms(replaced)
-        held = state.holding
-        if wait_ms is not None and held is not None:
-            holder = replaced.holder
-            suspect = Suspect(holder.member, holder.boot, replaced.version.term)
-            self._later(held.won_at_ms + wait_ms - machine.now_ms(), suspect, Proof.WATCHDOG)
-
-    def _later(self, wait_ms: int, suspect: Suspect, proof: Proof) -> None:
-        machine = self.machine
-        due_us = machine.clock.when_us(machine.now_ms() + wait_ms)
-        event = ProofHeld(suspect, proof)
-        machine.world.timeline.at(due_us + 1, self._prove, self.run, event)
+                event = ProofHeld(suspect, Proof.OBSERVED)
+                due_us = machine.clock.when_us(machine.now_ms())
+                machine.world.timeline.at(due_us + 1, self._prove, self.run, event)
 
     def _prove(self, run: RunId, event: ProofHeld) -> None:
         if run == self.run:

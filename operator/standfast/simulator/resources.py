@@ -97,9 +97,9 @@ class Resources(Service):
             self._permitted = held.term
             self.proof = ""
             self._take(ev.Permitted(held.term, held.lease_until_ms, suspects))
-        proofs = dict(state.proofs)
-        if (suspects, proofs) != (self.group.suspects, dict(self.group.proofs)):
-            self._take(ev.ProofsChanged(suspects, proofs))
+        known = (suspects, state.proofs, state.reserved)
+        if known != (self.group.suspects, self.group.proofs, self.group.reserved):
+            self._take(ev.ProofsChanged(*known))
 
     @override
     def stop_in_order(self, run: RunId) -> None:

@@ -5,14 +5,14 @@ verified, because in between it may write. The address follows the application, 
 Decides nothing of the protocol: whether it may start is asked of the core each time.
 """
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from standfast.core.events import ReleaseRequested, Stopped
 from standfast.core.ids import RunId
 from standfast.core.proof import Need, unproven
-from standfast.core.record import Proof, Record, Suspect
+from standfast.core.record import Record, Suspect
+from standfast.simulator.storage import STORAGE
 from standfast.simulator.timeline import Due
 
 if TYPE_CHECKING:
@@ -80,8 +80,9 @@ class Service:
         world = machine.world
         if self.app is App.STOPPED and self._due is None:
             record = held.proposals[0]
-            if not unproven(record, state.proofs, world.need):
-                self._reserve(record, state.proofs)
+            reserved = state.reserved.get(STORAGE, frozenset())
+            if not unproven(record, state.proofs, world.need, reserved=reserved):
+                self._reserve(record, reserved)
                 self._start(held.term)
         elif self.app is App.RUNNING:
             self.started_term = held.term
@@ -98,10 +99,10 @@ class Service:
         world.checkers.app_starts(self.machine)
         self._wait(world.start_us(), "started")
 
-    def _reserve(self, record: Record, proofs: Mapping[Suspect, Proof]) -> None:
+    def _reserve(self, record: Record, reserved: frozenset[Suspect]) -> None:
         """Keep the disk to itself while a suspect is only shut out; else give it back."""
         storage = self.machine.world.storage
-        if any(proofs.get(suspect) is Proof.RESERVED for suspect in record.suspects):
+        if reserved.intersection(record.suspects):
             storage.seize(self.machine)
         else:
             storage.give_back()

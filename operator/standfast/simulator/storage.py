@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from standfast.simulator.machine import Machine
 
+STORAGE = "storage"
+"""What the disk is called where a proof is good for it only."""
+
 
 class Storage:
     """One disk that every data node sees."""

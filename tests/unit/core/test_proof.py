@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -16,7 +17,7 @@ from standfast.core.proof import (
     unproven,
     watchdog_wait_ms,
 )
-from standfast.core.record import DataMode, Proof, Suspect, WatchdogArmed
+from standfast.core.record import DataMode, Proof, Suspect
 from tests.unit.core.one_member import BOOT, One, record_of
 from tests.unit.core.small_world import A, B, W, config_of
 
@@ -64,10 +65,18 @@ def test_every_suspect_must_be_proven(need: Need, held: Proof | None) -> None:
 
 
 def test_a_watchdog_is_waited_for_as_long_as_the_slowest_clock_needs() -> None:
-    record = record_of(PAIR, Version(4, 1), A)
-    assert watchdog_wait_ms(record) is None
-    armed = replace(record, watchdog=WatchdogArmed(10_000))
-    assert watchdog_wait_ms(armed) == 10_200
+    assert watchdog_wait_ms(SUSPECT, 10_000) is None
+    armed = replace(SUSPECT, watchdog_ms=10_000)
+    wait_ms = watchdog_wait_ms(armed, 10_000)
+    assert wait_ms == 10_204
+    slowest_end = Fraction(10_000) / (1 - Fraction(1, 100))  # true time, by the watchdog's clock
+    assert wait_ms - 1 >= slowest_end * (1 + Fraction(1, 100))  # a fast clock, read too early
+
+
+def test_a_reservation_is_good_for_its_disk_only() -> None:
+    record = record_of(PAIR, Version(4, 1), A, suspects=(SUSPECT,))
+    assert unproven(record, {}, Need.EXCLUSIVE, reserved={SUSPECT}) == ()
+    assert unproven(record, {}, Need.EXCLUSIVE) == (SUSPECT,)
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ from tests.unit.core.small_world import A, B, W, World, config_of
 
 
 def test_a_full_proof_takes_a_suspect_off_although_a_lesser_one_was_held() -> None:
-    """The disk was seized first, the power-off confirmed later: found by the simulator."""
+    """The watchdog came first, the power-off was confirmed later: found by the simulator."""
     world = World(config_of(A, B, W, data=DataMode.SHARED_DISK))
     world.run(500)
     world.crash(A)
     world.run(3_000)
     assert world.serving() == [B]
     (suspect,) = world.states[B].record.suspects
-    world.tell(B, ProofHeld(suspect, Proof.RESERVED))
-    assert world.states[B].proofs[suspect] is Proof.RESERVED
+    world.tell(B, ProofHeld(suspect, Proof.WATCHDOG))
+    assert world.states[B].proofs[suspect] is Proof.WATCHDOG
 
     world.tell(B, FencedReported(Fenced(A, suspect.boot)))
     world.run(100)

@@ -61,8 +61,8 @@ configs = st.builds(
     leaving=maybe(some(members)),
     leaving_timing=maybe(timings),
 )
-suspects = st.builds(Suspect, member=words, boot=words, term=numbers)
-cleared = st.builds(Cleared, suspect=suspects, proof=st.sampled_from(Proof))
+suspects = st.builds(Suspect, member=words, boot=words, term=numbers, watchdog_ms=maybe(numbers))
+cleared = st.builds(Cleared, suspect=suspects, proof=st.sampled_from(Proof), approver=words)
 records = st.builds(
     Record,
     version=versions,
