@@ -269,6 +269,12 @@ UNWILLING = {
 """Stops that hang, do nothing, leave a daemon behind, and say that all went well."""
 
 
+def words_of(party: VmParty, word: str) -> list[str]:
+    """What its agent logged with this word in it."""
+    rows = party.machine.logs("standfast-agent").splitlines()
+    return [row for row in rows if word in row]
+
+
 @pytest.mark.parametrize("how", UNWILLING)
 async def test_a_lease_is_given_back_only_after_every_rung_of_the_ladder(
     pair: Pair, how: str
@@ -287,6 +293,7 @@ async def test_a_lease_is_given_back_only_after_every_rung_of_the_ladder(
     await pair.bed.until(old, lambda s: all(r.state == "Running" for r in s.resources), 20)
     await pair.settled()
     argv = sight.command(pair.lab, pair.vip, "system.slice/unwilling.service")
+    said_before = len(words_of(old, "unwilling"))
     with Sight(argv) as seen:
         request = ReleaseRequest(successor=new.uid, reason="test", request_id=f"unwilling-{how}")
         await pair.bed.ask(old, "POST", RELEASE_PATH, Accepted, request)
@@ -295,10 +302,10 @@ async def test_a_lease_is_given_back_only_after_every_rung_of_the_ladder(
     assert set(seen.seen.ran) == {old.name, new.name}
     assert overlaps(seen.seen.ran) == []
     assert overlaps(seen.seen.spoke) == []
-    told = [row for row in old.machine.logs("standfast-agent").splitlines() if "unwilling" in row]
-    print("\n" + "\n".join(told[-4:]))
-    (overdue,) = [row for row in told[-6:] if "StopOverdue" in row]
-    (stopped,) = [row for row in told[-6:] if "stopped by killing" in row]
+    told = words_of(old, "unwilling")[said_before:]
+    print("\n" + "\n".join(told))
+    (overdue,) = [row for row in told if "StopOverdue" in row]
+    (stopped,) = [row for row in told if "stopped by killing" in row]
     assert "took_ms" in overdue
     assert "kills" in stopped
     await pair.bed.declare(*pair.resources)

@@ -9,6 +9,7 @@ from standfast.adapters.drivers.guarded import GuardedDriver, Plan
 from standfast.adapters.drivers.targets import targets_of
 from standfast.adapters.linux.guard_client import GuardClient
 from standfast.agent.allowed import Allowed, load
+from standfast.agent.disk import DiskProbe
 from standfast.agent.guarding import MakeGuard
 from standfast.agent.specs import config_of
 from standfast.core.group_spec import Spec
@@ -27,11 +28,13 @@ class Machine:
 
     Attributes:
         allowed: Reads anew what may be touched here; raises UserError when that does not read.
+        disk: The helper that probes the disk of the journal, if there is one.
     """
 
     make_drivers: MakeDrivers
     make_guard: MakeGuard
     allowed: Callable[[], Allowed]
+    disk: DiskProbe | None = None
 
 
 def linux_machine() -> Machine:

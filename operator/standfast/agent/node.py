@@ -17,6 +17,7 @@ from typing import assert_never
 from standfast.adapters.linux.deadline import Deadline, DeadlineFile
 from standfast.agent.allowed import OPEN
 from standfast.agent.clockwatch import ClockWatch, Reading, Sign, realtime_ms
+from standfast.agent.disk import DiskWatch
 from standfast.agent.drivers import Drivers
 from standfast.agent.guarding import Calls, Guarding
 from standfast.agent.machine import Machine
@@ -106,6 +107,9 @@ class Node:
             self._chronicle,
             Calls(self._guard_ended_it, self._judge_guard, self._watchdog_changed),
         )
+        self._disk = DiskWatch(
+            machine.disk, self._chronicle, partial(self._mailbox.put, self._say_eligible)
+        )
         self._drivers = Drivers(
             machine.make_drivers(self._clock, self._chronicle, self._guarding.plan),
             self._mailbox,
@@ -147,6 +151,7 @@ class Node:
     def begin(self, voter: Voter, links: Links) -> None:
         self._voter, self._links = voter, links
         self._guarding.begin(voter.state.me)
+        self._mailbox.start(self._disk.run(), "watch disk")
         self._held_at_ms = self._clock.now_ms()
         if self._declared.generation >= 0:  # the data mode is known from now on
             self._declare(self._declared)
@@ -546,7 +551,7 @@ class Node:
 
     def _hindrances(self) -> tuple[str, ...]:
         found = groups.hindrances(self._group, self._clock.now_ms())
-        return (*found, self._guarding.hindrance) if self._guarding.hindrance else found
+        return (*found, *filter(None, (self._guarding.hindrance, self._disk.hindrance)))
 
     def _guard_ended_it(self, why: str) -> None:
         """The guard saw the end of the lease: whatever this node's clock says, it is over."""

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import os
 import time
+from dataclasses import replace
 from importlib import import_module
 
 from standfast.agent.agent import Agent, Settings
+from standfast.agent.disk import DiskProbe
 from standfast.agent.machine import Machine
 from standfast.agent.spare import Spare
 from standfast.errors import StandfastError
@@ -26,6 +28,8 @@ def serve(settings: Settings, machine: Machine) -> None:
     spare = Spare(settings.run / SPARE_NOTE)
     if not spare.fork(warm=lambda: import_module("standfast.member.http")):
         spare.relieve()
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    machine = replace(machine, disk=DiskProbe.fork(settings.state))
     make_punctual(real_time=settings.real_time)
     try:
         asyncio.new_event_loop().run_until_complete(Agent(settings, machine).run())

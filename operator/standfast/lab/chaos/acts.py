@@ -134,11 +134,16 @@ def _processes(scene: Scene, fault: Fault, node: str) -> list[int]:
     group = scene.lab.vm(node).machine.cgroup.path / "system.slice"
     found: list[int] = []
     for unit in _UNITS[fault.part]:
-        text = (group / unit / "cgroup.procs").read_text()
-        found += sorted(map(int, text.split()))[:1]
+        pids = set(map(int, (group / unit / "cgroup.procs").read_text().split()))
+        found += [pid for pid in sorted(pids) if _parent(pid) not in pids][:1]
     if not found:
         raise TransientError(f"neither {' nor '.join(_UNITS[fault.part])} runs in {node}")
     return found
+
+
+def _parent(pid: int) -> int:
+    """The process that made this one: those of ours that have none of ours are the main ones."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _kill(scene: Scene, fault: Fault, node: str) -> None:

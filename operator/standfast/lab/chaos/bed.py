@@ -17,6 +17,7 @@ from standfast.lab.lab import Lab
 from standfast.lab.software import checkout
 
 EXAMPLE_RANGE = "10.77."
+EXAMPLE_PROFILE = "Normal"
 BUILT_S = 180.0
 
 
@@ -81,18 +82,23 @@ SUBJECTS: Mapping[str, Subject] = {
 }
 
 
-def make(lab: Lab, subject: Subject, scratch: Path) -> LabCluster:
+def make(lab: Lab, subject: Subject, scratch: Path, profile: str = EXAMPLE_PROFILE) -> LabCluster:
     """From a fresh lab to a protected pair.
 
     Args:
         lab: With operator, vCenter and two VMs.
         subject: Which example.
         scratch: Takes a copy of it.
+        profile: Of timing, in place of the example's.
     """
     subject.prepare(lab)
     install_operator(lab)
     cluster = LabCluster(lab, subject.cluster)
-    cluster.apply(moved(checkout() / "examples" / subject.example, lab, scratch))
+    example = moved(checkout() / "examples" / subject.example, lab, scratch)
+    for file in example.glob("*.yaml"):
+        chosen = f"profile: {profile}"
+        file.write_text(file.read_text().replace(f"profile: {EXAMPLE_PROFILE}", chosen))
+    cluster.apply(example)
     cluster.enroll()
     settle(cluster, subject, BUILT_S)
     subject.begin(cluster)

@@ -1,7 +1,7 @@
 """Load and bad networks against false failovers and take-over time, for every profile.
 
-`python -m standfast.lab.chaos.curve`, which is `make curve`. On one lab, each condition lies upon
-both VMs of the web pair for some time: a failover then is a false one. Then the active loses its
+`python -m standfast.lab.chaos.curve`, which is `make curve`. Each condition lies upon both VMs of
+the web pair for some time: a failover then is a false one. Then the active loses its
 power under the same condition, and the observer says how long nobody spoke in the name of the
 address. Writes `build/chaos/curve.json` and prints the table of `docs/chaos.md`.
 """
@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -28,7 +27,6 @@ from standfast.lab.chaos.plan import Fault, Kind, Role
 from standfast.lab.chaos.sight import Sight
 from standfast.lab.commands import NETNS_DIR
 from standfast.lab.installation import Wanted
-from standfast.lab.kubectl import until
 from standfast.lab.lab import Lab
 from standfast.lab.rules import Shape
 
@@ -169,26 +167,17 @@ def measure(scene: Scene, profile: str, name: str) -> Cell:
     )  # fmt: skip
 
 
-def choose(scene: Scene, profile: str) -> None:
-    """Gives the cluster a profile; returns when both nodes go by it."""
-    cluster = scene.cluster
-    before = {vm.name: _config(scene, vm.name) for vm in scene.lab.vms()}
-    spec = cast("dict[str, dict[str, str]]", cluster.document()["spec"])
-    if spec["timing"]["profile"] == profile:
-        return
-    patch = json.dumps({"spec": {"timing": {"profile": profile}}})
-    cluster.kubectl.run("patch", "hacluster", cluster.name, "--type=merge", f"--patch={patch}")
-
-    def look() -> str | None:
-        now = {vm.name: _config(scene, vm.name) for vm in scene.lab.vms()}
-        return None if all(now[vm] != before[vm] for vm in now) else f"configs are {now}"
-
-    until(f"both nodes go by the profile {profile}", look, SETTLE_S)
-    bed.settle(cluster, bed.SUBJECTS["web"], SETTLE_S)
-
-
-def _config(scene: Scene, vm: str) -> object:
-    return scene.cluster.agent_status(vm).get("configId")
+@contextmanager
+def _pair(profile: str) -> Iterator[Scene]:
+    """A lab with the web pair in it, removed in the end."""
+    with suppress(UserError):  # what a run that was killed left behind
+        Lab.open(NAME).down()
+    lab = Lab.up(NAME, Wanted(vms=2, networks=2))
+    subject = bed.SUBJECTS["web"]
+    try:
+        yield Scene(bed.make(lab, subject, OUT.parent / "example", profile), subject.unit)
+    finally:
+        lab.down()
 
 
 @click.command()
@@ -198,24 +187,15 @@ def _config(scene: Scene, vm: str) -> object:
 def main(*, profiles: tuple[str, ...], names: tuple[str, ...], minutes: float) -> None:
     """The curve."""
     until_s = time.monotonic() + 60 * minutes
-    with suppress(UserError):
-        Lab.open(NAME).down()
-    subject = bed.SUBJECTS["web"]
     OUT.parent.mkdir(parents=True, exist_ok=True)
     cells: list[Cell] = []
-    lab = Lab.up(NAME, Wanted(vms=2, networks=2))
-    try:
-        scene = Scene(bed.make(lab, subject, OUT.parent / "example"), subject.unit)
-        for profile in profiles or PROFILES:
-            choose(scene, profile)
+    for profile in profiles or PROFILES:
+        with _pair(profile) as scene:
             for name in names or CONDITIONS:
-                if time.monotonic() > until_s:
-                    break
-                cells.append(measure(scene, profile, name))
-                print(json.dumps(asdict(cells[-1])), flush=True)
-    finally:
-        lab.down()
-        OUT.write_text(json.dumps([asdict(cell) for cell in cells], indent=1) + "\n")
+                if time.monotonic() < until_s:
+                    cells.append(measure(scene, profile, name))
+                    print(json.dumps(asdict(cells[-1])), flush=True)
+    OUT.write_text(json.dumps([asdict(cell) for cell in cells], indent=1) + "\n")
     print("| condition | profile | false failovers | longest silence | take-over |")
     for cell in cells:
         took = "none" if cell.takeover_s is None else f"{cell.takeover_s:.2f} s"
