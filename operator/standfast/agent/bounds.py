@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from standfast.core.record import Config
-from standfast.core.sizes import size
+from standfast.core.sizes import at_most, size
 from standfast.ports.events import Alert
 from standfast.ports.replication import Replication
 
@@ -57,7 +57,7 @@ def unfollowed_alert(found: Sequence[Replication], loss_max: int) -> Alert:
     lags = [f.lag_bytes for one in found for f in one.followers if f.is_connected]
     absent = [lacking for one in found for _, lacking in one.absent]
     known = [*lags, *absent]
-    behind = f"the nearest copy lacks {size(min(known))}" if known else "no copy follows"
+    behind = f"the nearest copy lacks {at_most(min(known))}" if known else "no copy follows"
     return Alert(
         BEYOND,
         f"{behind}, and spec.maxDataLoss is {size(loss_max)}: if this node died now, nobody would "

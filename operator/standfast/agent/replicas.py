@@ -249,7 +249,8 @@ def _shown(name: str, found: Replication) -> tuple[object, ...]:
     lag = found.lag_bytes or 0
     following = frozenset(f.uid for f in found.followers if f.is_connected)
     far = lag.bit_length() if lag > NEAR_BYTES else 0
-    return (name, found.part, found.message, found.percent, following, far)
+    absent = frozenset((uid, lacking.bit_length()) for uid, lacking in found.absent)
+    return (name, found.part, found.message, found.percent, following, far, absent)
 
 
 def _keeps_copies(state: State) -> bool:

@@ -67,6 +67,11 @@ class Switchboard:
     def line(self, cluster_uid: str, member_uid: str) -> Line | None:
         return self._lines.get((cluster_uid, member_uid))
 
+    def said(self, cluster_uid: str) -> list[MemberStatus]:
+        """What each member of a cluster that is heard says now."""
+        lines = (line for (uid, _), line in self._lines.items() if uid == cluster_uid)
+        return [line.now for line in lines if line.now is not None]
+
     def doubt(self, cluster_uid: str, member_uid: str) -> None:
         """Others do not hear this member: ask it now whether it is there."""
         line = self._lines.get((cluster_uid, member_uid))

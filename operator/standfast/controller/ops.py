@@ -10,6 +10,8 @@ import prometheus_client
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+COPY_LABELS = ("namespace", "cluster", "resource", "node")
+
 
 class Metrics:
     """Numbers for alarms; the list is part of the reference, the labels are bounded."""
@@ -44,6 +46,24 @@ class Metrics:
             "standfast_cluster_condition",
             "1 for True, 0 for False, -1 for Unknown",
             ["namespace", "cluster", "condition"],
+            registry=self.registry,
+        )
+        self.copy_lag = Gauge(
+            "standfast_replication_lag_bytes",
+            "How far a standby's copy is behind, as it says itself",
+            COPY_LABELS,
+            registry=self.registry,
+        )
+        self.copy_age = Gauge(
+            "standfast_replication_lag_seconds",
+            "Age of the newest change that a standby has; 0 when it has all",
+            COPY_LABELS,
+            registry=self.registry,
+        )
+        self.copy_lacks = Gauge(
+            "standfast_replication_lacks_bytes",
+            "At risk: what a node that does not follow lacks, as the active node says",
+            COPY_LABELS,
             registry=self.registry,
         )
         self.events_dropped = Gauge(

@@ -13,7 +13,7 @@ from standfast.core.fencing import Contact, Power
 from standfast.core.placement import not_ready, what_helps
 from standfast.core.reasons import Reason
 from standfast.core.record import DataMode, MemberKind
-from standfast.core.sizes import size
+from standfast.core.sizes import at_most, size
 from standfast.core.view import MemberSeen, Observed, Role, Wanted
 
 ELECTION_HEARTBEATS = 2
@@ -325,7 +325,7 @@ def _lacking(seen: Observed, names: list[str]) -> str:
     active = seen.active
     known = [] if active is None else [lacks for r in active.resources for lacks in r.lacks]
     lacking = sum(count for name, count in known if name in names)
-    return f" ({size(lacking)} at risk until it has them)" if lacking else ""
+    return f" ({at_most(lacking)} at risk until it has them)" if lacking else ""
 
 
 def announced(_want: Wanted, seen: Observed) -> Claim | None:

@@ -11,3 +11,12 @@ def size(count: int) -> str:
         if count >= 1 << shift:
             return f"{count / (1 << shift):.1f} {unit}"
     return f"{count} bytes"
+
+
+def at_most(count: int) -> str:
+    """A number of bytes that goes on moving, told so that the sentence seldom changes.
+
+    >>> at_most(70 << 20), at_most(3)
+    ('at most 128.0 MiB', 'at most 64.0 KiB')
+    """
+    return f"at most {size(1 << max(16, (count - 1).bit_length()))}"

@@ -24,7 +24,7 @@ def test_one_node_must_follow_everything_within_the_bound() -> None:
 
 def test_the_nearest_copy_is_named_by_what_it_lacks() -> None:
     found = [serving(follower("b", 2048), absent=(("c", 1 << 20),))]
-    assert "the nearest copy lacks 2.0 KiB" in unfollowed_alert(found, 1024).message
+    assert "the nearest copy lacks at most 64.0 KiB" in unfollowed_alert(found, 1024).message
     assert "no copy follows" in unfollowed_alert([serving()], 1024).message
 
 

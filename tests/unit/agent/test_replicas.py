@@ -357,9 +357,9 @@ def test_an_active_node_that_nobody_follows_closely_says_so(node: Node) -> None:
     node.keep(voter, BEHIND_MS)
     node.replicas.warn(voter.state, somebody_holds=True)
     (alert,) = node.sink.alerts.values()
-    assert "the nearest copy lacks 101 bytes" in alert.message
+    assert "the nearest copy lacks at most 64.0 KiB" in alert.message
 
-    node.copy.now = replace(serving(900), absent=(("b", 300),))
+    node.copy.now = replace(serving(900), absent=(("b", 70 << 10),))
     node.replicas.warn(voter.state, somebody_holds=True)
     (alert,) = node.sink.alerts.values()
-    assert "the nearest copy lacks 300 bytes" in alert.message
+    assert "the nearest copy lacks at most 128.0 KiB" in alert.message

@@ -300,7 +300,7 @@ def test_what_a_lost_standby_lacks_is_said_in_bytes() -> None:
         False,
         Reason.OUT_OF_SYNC,
     )
-    assert "(40.0 MiB at risk until it has them)" in said
+    assert "(at most 64.0 MiB at risk until it has them)" in said
 
 
 def test_asynchronous_copies_are_in_sync_and_protect_within_the_declared_bound() -> None:
