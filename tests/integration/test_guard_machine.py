@@ -132,12 +132,13 @@ def test_how_long_an_address_answers_after_its_machine_was_stopped(
     vm = Machine(tmp_path, STORIES, monitored=True)
     woken_s = 0.0
     with touched(vm.disk / "clock"):
-        for row in vm.tell(f"paused@{clock}"):
+        for row in vm.tell(f"paused@{clock}", within_s=90):
             if row.endswith("STORY stop me"):
                 vm.order("stop")
                 time.sleep(pause_s)
                 woken_s = vm.order("cont")
-    gone_s = next(at for at, row in vm.said if row.endswith("STORY gone"))
+    gone_s = next((at for at, row in vm.said if row.endswith("STORY gone")), 0.0)
+    assert gone_s, vm.said[-30:]
     answered_s = gone_s - woken_s
     with capsys.disabled():
         print(f"\n  clock {clock}: gone {answered_s * 1000:.0f} ms after waking", end="")

@@ -252,7 +252,9 @@ class Node:
     def tick(self) -> None:
         self._look_at_clocks()
         self._look_at_others()
-        self._take(ev.Tick())
+        due_ms = groups.wake_at_ms(self._group, self._group_at_ms)
+        if due_ms is not None and self._clock.now_ms() >= due_ms:
+            self._take(ev.Tick())
         if self._voter is not None and self._replicas.is_due(self._state):
             self._replicas.keep(self._voter)
 

@@ -116,7 +116,12 @@ class Voter:
         return next((effect for effect in effects if isinstance(effect, Declined)), None)
 
     def tick(self) -> None:
-        self.take(Tick())
+        """Look at the clock; a step is made of it only when something is due."""
+        now_ms, due_ms = self._tools.clock.now_ms(), quorum.wake_at_ms(self.state)
+        if self._disk_refused or (due_ms is not None and now_ms >= due_ms):
+            self.take(Tick())
+        else:
+            self._stepped_at_ms = now_ms
 
     def next_ms(self) -> int | None:
         """When the next tick is due; while holding, never later than the config's tick."""

@@ -17,6 +17,7 @@ from standfast.core.events import (
     RecordCommitted,
     ReleaseRequested,
     Stopped,
+    Tick,
 )
 from standfast.core.ids import BootId, MemberUid, RunId
 from standfast.core.record import Member, MemberKind
@@ -179,9 +180,34 @@ async def test_a_broken_invariant_ends_the_process_before_anything_is_done(
     before = stand.voter.state
     stand.effects.clear()
     with pytest.raises(InvariantError, match="two at once"):
-        stand.voter.tick()
+        stand.voter.take(Tick())
     assert stand.voter.state is before
     assert stand.effects == []
+
+
+async def test_a_look_at_the_clock_before_anything_is_due_costs_no_step(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    win(stand)
+    look_ms = stand.voter.next_ms()
+    before = stand.voter.state
+    monkeypatch.setattr(quorum, "step", lambda *_: pytest.fail("nothing was due"))
+    due_ms = quorum.wake_at_ms(before)
+    assert look_ms is not None
+    assert due_ms is not None
+    stand.clock.advance(due_ms - stand.clock.now_ms() - 1)
+    stand.voter.tick()
+    assert stand.voter.state is before
+    assert stand.voter.next_ms() == due_ms
+
+
+async def test_the_end_of_a_lease_is_seen_by_a_look(stand: Stand) -> None:
+    win(stand)
+    lease = stand.voter.state.holding
+    assert lease is not None
+    stand.clock.advance(lease.lease_until_ms - stand.clock.now_ms())
+    stand.voter.tick()
+    assert stand.said(EmergencyStop)
 
 
 async def test_a_request_that_is_not_taken_says_why(stand: Stand) -> None:

@@ -138,7 +138,8 @@ class VipDriver:
             if not is_watched:
                 is_watched = True
                 report(self._event(Change.WATCHED, "address events come again"))
-            if not is_first and change.address in {None, self._ip}:
+            is_refreshed = change.is_present and self._held_on is not None  # by an extension
+            if not is_first and not is_refreshed and change.address in {None, self._ip}:
                 changed.set()
             is_first = False  # what is here already is for `probe` to say
 
