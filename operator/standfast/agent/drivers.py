@@ -18,7 +18,14 @@ from standfast.errors import StandfastError, UserError
 from standfast.member.mailbox import Mailbox
 from standfast.ports.events import Alert, EventSink
 from standfast.ports.replication import Replica
-from standfast.ports.resource import Change, Presence, ResourceDriver, ResourceEvent, Verdict
+from standfast.ports.resource import (
+    Change,
+    Foreseeing,
+    Presence,
+    ResourceDriver,
+    ResourceEvent,
+    Verdict,
+)
 
 Call = ev.Look | ev.Check | ev.Start | ev.Stop | ev.Kill
 KILL_ALL_S = 2.0
@@ -121,6 +128,12 @@ class Drivers:
         place = self._places.get(name)
         if place is not None and place.call == call and place.task is not None:
             place.task.cancel()
+
+    def foresee(self) -> None:
+        """Everything may be started within moments: let drivers begin to look."""
+        for place in self._places.values():
+            if isinstance(place.driver, Foreseeing):
+                place.driver.foresee()
 
     def extend(self, until_ms: int) -> None:
         """The lease lasts longer: what the kernel holds may live until then."""

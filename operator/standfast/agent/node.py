@@ -161,6 +161,7 @@ class Node:
         match effect:
             case LeaseWon(term, until_ms):
                 self._takeover.won(term, now_ms)
+                self._drivers.foresee()
                 self._hold_until(term, until_ms)
             case LeaseExtended(term, until_ms):
                 self._hold_until(term, until_ms)

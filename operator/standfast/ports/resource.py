@@ -11,7 +11,7 @@ call may make the resource run again.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from standfast.ports.events import Alert
 
@@ -80,6 +80,19 @@ class ResourceEvent:
 
 Report = Callable[[ResourceEvent], None]
 """Takes an event and returns at once (it puts it in the mailbox)."""
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """Part of a driver whose start begins with a look that takes time."""
+
+    def foresee(self) -> None:
+        """A start may come within moments: begin now to look, and change nothing.
+
+        Called when this node has won the lease, before it may start anything. Returns at once and
+        never raises. What was seen counts for a moment only, and only if nothing was in the way.
+        """
+        ...
 
 
 class ResourceDriver(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from standfast.ports.events import Alert
 from standfast.ports.guard import Target
 from standfast.ports.replication import Replica
-from standfast.ports.resource import Health, Report, ResourceDriver, ResourceState
+from standfast.ports.resource import Foreseeing, Health, Report, ResourceDriver, ResourceState
 
 Plan = Callable[[str, Sequence[Target]], Awaitable[None]]
 """`Guard.plan`."""
@@ -38,6 +38,10 @@ class GuardedDriver:
         if lease_until_ms is not None:
             await self._plan(self.name, await self._targets())
         await self._driver.start(lease_until_ms)
+
+    def foresee(self) -> None:
+        if isinstance(self._driver, Foreseeing):
+            self._driver.foresee()
 
     async def stop(self, budget_ms: int) -> None:
         await self._driver.stop(budget_ms)

@@ -25,7 +25,7 @@ from standfast.adapters.drivers.vip_announcer import Announcer
 from standfast.adapters.drivers.vip_place import interface_for, link_trouble
 from standfast.adapters.drivers.vip_rival import Rival
 from standfast.adapters.linux.frames import readable
-from standfast.errors import TransientError, UserError
+from standfast.errors import StandfastError, TransientError, UserError
 from standfast.ports.events import Alert
 from standfast.ports.network import AddressChange, Interface
 from standfast.ports.resource import (
@@ -40,6 +40,9 @@ from standfast.ports.resource import (
 
 WATCH_AGAIN_AFTER_S = 1.0
 TRY_AGAIN_AFTER_S = 0.05
+SEEN_MS = 1000
+"""For so long it counts that nobody had the address; a stranger that comes later is seen as one
+that comes while it is held."""
 NO_FILTER = "NoPacketFilter"
 
 
@@ -58,6 +61,7 @@ class VipDriver:
         self._kernel_until_ms = 0
         self._held_on: Interface | None = None
         self._extension: asyncio.Task[None] | None = None
+        self._asked: tuple[int, asyncio.Task[bool]] | None = None
 
     @property
     def name(self) -> str:
@@ -72,6 +76,13 @@ class VipDriver:
             return ResourceState(Presence.STOPPED, f"{self._ip} is on no interface of this node")
         where = ", ".join(holder.name for holder in holders)
         return ResourceState(Presence.RUNNING, f"{self._ip} is on {where}")
+
+    def foresee(self) -> None:
+        """Ask the wire beside the start of what the address waits for, not after it."""
+        if self._held_on is None:
+            self._forget_asked()
+            task = asyncio.create_task(self._nobody_answers())
+            self._asked = (self._host.clock.now_ms(), task)
 
     async def start(self, lease_until_ms: int | None) -> None:
         assert lease_until_ms is not None, "an address lives under a lease, never without one"
@@ -184,6 +195,7 @@ class VipDriver:
     async def close(self) -> None:
         self._announcer.end()
         self._rival.end()
+        self._forget_asked()
         if self._extension is not None:
             self._extension.cancel()
 
@@ -209,6 +221,8 @@ class VipDriver:
             return
         if holders:
             await self._host.addresses.remove(self._ip)
+        if await self._was_seen_free():
+            return
         mac = await self._host.neighbours.probe(self._ip, interface, self._config.probe_ms)
         if mac is not None:
             raise TransientError(
@@ -217,6 +231,30 @@ class VipDriver:
                 remedy=f"find that machine and take {self._ip} from it, or choose another address "
                 f"for HAResource {self.name}",
             )
+
+    async def _nobody_answers(self) -> bool:
+        """Whether the wire was asked and nobody had the address; whatever is in the way is no."""
+        try:
+            interface = await self._usable_interface()
+            asked = self._host.neighbours.probe(self._ip, interface, self._config.probe_ms)
+            return await asked is None
+        except (OSError, StandfastError):
+            return False
+
+    async def _was_seen_free(self) -> bool:
+        """Whether nobody had it a moment ago; a look is used once."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return False
+        if self._host.clock.now_ms() - asked[0] > SEEN_MS:
+            asked[1].cancel()
+            return False
+        return await asked[1]
+
+    def _forget_asked(self) -> None:
+        if self._asked is not None:
+            self._asked[1].cancel()
+            self._asked = None
 
     def _go_on_only_if(self, attempt: int) -> None:
         if attempt != self._attempt:

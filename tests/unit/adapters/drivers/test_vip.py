@@ -5,7 +5,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from standfast.adapters.drivers import DriverHost, VipConfig, vip_rival
+from standfast.adapters.drivers import DriverHost, VipConfig, vip, vip_rival
 from standfast.adapters.drivers.vip import NO_FILTER, VipDriver
 from standfast.adapters.fakes import FakeClock, FakeMachine, FakeUnits, FakeWire, RecordingSink
 from standfast.errors import TransientError, UserError
@@ -147,6 +147,36 @@ async def test_the_other_node_still_answering_is_a_conflict_too(bench: Bench) ->
     bench.clock.advance(1000)
     await bench.driver.start(bench.lease(1000))
     assert bench.wire.owners(VIP.ip) == [bench.here.interface.mac]
+
+
+async def test_a_look_beside_the_start_of_others_saves_the_probe(bench: Bench) -> None:
+    bench.driver.foresee()
+    await settle()
+    bench.wire.strangers[VIP.ip] = STRANGER  # as one that comes just after a probe
+    await bench.driver.start(bench.lease(1000))
+    assert bench.here.answers(VIP.ip)
+    await bench.driver.kill()
+    with pytest.raises(TransientError, match="is in use"):
+        await bench.driver.start(bench.lease(1000))  # a look is used once
+
+
+async def test_a_look_counts_for_a_moment_only_and_only_when_nothing_was_in_the_way(
+    bench: Bench,
+) -> None:
+    bench.driver.foresee()
+    await settle()
+    bench.clock.advance(vip.SEEN_MS + 1)
+    bench.wire.strangers[VIP.ip] = STRANGER
+    with pytest.raises(TransientError, match="is in use"):
+        await bench.driver.start(bench.lease(1000))
+
+    bench.driver.foresee()
+    await settle()
+    del bench.wire.strangers[VIP.ip]
+    await bench.driver.start(bench.lease(1000))
+    bench.driver.foresee()  # it is here already: nothing to ask
+    assert bench.here.answers(VIP.ip)
+    await bench.driver.close()
 
 
 async def test_the_probe_can_be_left_out() -> None:
