@@ -24,7 +24,14 @@ from typing import assert_never
 from standfast.errors import UserError
 from standfast.ports.events import Alert
 from standfast.ports.units import AtBoot
-from standfast.wire.resources import Postgresql, ResourceSpec, Systemd, Vip
+from standfast.wire.resources import (
+    Filesystem,
+    Postgresql,
+    ResourceSpec,
+    SharedDisk,
+    Systemd,
+    Vip,
+)
 
 PATH = Path("/etc/standfast/agent.toml")
 OPEN = "AllowsEveryUnit"
@@ -112,6 +119,10 @@ class Allowed:
                     problem, line = self._unit(unit)
                 case Vip(address=address):
                     problem, line = self._address(address)
+                case Filesystem(mount_point=mount_point):
+                    problem, line = self._directory(mount_point)
+                case SharedDisk():
+                    problem, line = "", ""  # of use only with a file system, which is bounded
                 case _:
                     assert_never(resource)
             if problem:
@@ -166,6 +177,11 @@ class Allowed:
             return "", ""
         ip = ipaddress.ip_interface(address).ip
         return f"takes the address {ip}", f'addresses = ["{ip}"]'
+
+    def _directory(self, directory: str) -> tuple[str, str]:
+        if self.allows_directory(directory):
+            return "", ""
+        return f"mounts at {directory}", f'directories = ["{directory}"]'
 
 
 def load(path: Path = PATH) -> Allowed:

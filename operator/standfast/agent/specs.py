@@ -10,13 +10,21 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import assert_never
 
+from standfast.adapters.disks.config import FilesystemConfig, Fsck, SharedDiskConfig
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.core.group_spec import Spec, Then, problems
 from standfast.core.proof import Need, default_need, enough
 from standfast.core.record import DataMode
 from standfast.errors import UserError
-from standfast.wire.resources import Postgresql, ResourceSpec, Systemd, Vip
+from standfast.wire.resources import (
+    Filesystem,
+    Postgresql,
+    ResourceSpec,
+    SharedDisk,
+    Systemd,
+    Vip,
+)
 
 COPIED = {
     "Synchronous": DataMode.REPLICATED,
@@ -65,14 +73,27 @@ def config_of(spec: Spec) -> DriverConfig:
             Path(fields["dataDirectory"]),
             None if settings is None else Path(settings),
         )
+    if spec.kind == "filesystem":
+        return FilesystemConfig(
+            spec.name,
+            fields["device"],
+            Path(fields["mountPoint"]),
+            fields["fsType"],
+            tuple(fields["options"]),
+            Fsck(fields["fsck"]),
+        )
+    if spec.kind == "sharedDisk":
+        return SharedDiskConfig(spec.name, fields["uuid"])
     return SystemdConfig(spec.name, fields["unit"])
 
 
 def check_data_mode(resources: Sequence[ResourceSpec], data: DataMode) -> None:
-    """Refuse copies in a cluster whose votes do not ask who has every write.
+    """Refuse what the cluster was not made for.
+
+    Copies where votes do not ask who has every write; disks where nobody proves the old node off.
 
     Raises:
-        UserError: There is a replicated resource, and the cluster is none of replicated data.
+        UserError: There is such a resource.
     """
     for resource in resources:
         if isinstance(resource, Postgresql) and COPIED[resource.replication] is not data:
@@ -83,13 +104,20 @@ def check_data_mode(resources: Sequence[ResourceSpec], data: DataMode) -> None:
                 "where votes do not ask for that",
                 remedy=f"set spec.data of the HACluster to {wanted} when it is created",
             )
+    disks = [each.name for each in resources if isinstance(each, Filesystem | SharedDisk)]
+    if disks and data is not DataMode.SHARED_DISK:
+        raise UserError(
+            f"resource {', '.join(disks)} is a disk that only one node may write to, and this "
+            f"cluster was made for data: {data.value}, where nobody proves the old node off",
+            remedy="set spec.data of the HACluster to SharedDisk when it is created",
+        )
 
 
 def _spec_of(resource: ResourceSpec, data: DataMode) -> Spec:
     match resource:
         case Vip(address=address, interface=interface):
             kind, need, rides_out = "vip", Need.ADDRESS, True
-            thing = {"address": address, "interface": interface}
+            thing: dict[str, object] = {"address": address, "interface": interface}
         case Systemd(unit=unit):
             kind, need, rides_out = "systemd", default_need(data, exclusive=False), False
             thing = {"unit": unit}
@@ -100,6 +128,18 @@ def _spec_of(resource: ResourceSpec, data: DataMode) -> Spec:
                 "dataDirectory": data_directory,
                 "settingsDirectory": settings,
             }
+        case Filesystem():
+            kind, need, rides_out = "filesystem", Need.EXCLUSIVE, False
+            thing = {
+                "device": resource.device,
+                "mountPoint": resource.mount_point,
+                "fsType": resource.fs_type,
+                "options": resource.options,
+                "fsck": resource.fsck,
+            }
+        case SharedDisk(uuid=uuid):
+            kind, need, rides_out = "sharedDisk", Need.EXCLUSIVE, False
+            thing = {"uuid": uuid}
         case _:
             assert_never(resource)
     return Spec(

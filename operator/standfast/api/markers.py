@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.alias_generators import to_snake
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -63,7 +64,7 @@ def exactly_one(*members: str, of: str) -> Rule:
     """Rule of a union: one object with exactly one of these members set.
 
     Args:
-        members: Field names as users write them (a member's Python name is the same word).
+        members: Field names as users write them.
         of: What the members are, for the sentence: "kind of infrastructure".
     """
     listed = ", ".join(f"has(self.{member})" for member in members)
@@ -71,7 +72,9 @@ def exactly_one(*members: str, of: str) -> Rule:
     return Rule(
         cel=f"[{listed}].exists_one(is_set, is_set)",
         message=f"exactly one {of} must be set: {names}",
-        holds=lambda value: [getattr(value, m) is not None for m in members].count(True) == 1,
+        holds=lambda value: (
+            [getattr(value, to_snake(m)) is not None for m in members].count(True) == 1
+        ),
     )
 
 

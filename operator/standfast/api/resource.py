@@ -4,10 +4,12 @@ The spec is a union: a new type of resource is a new model here, a new optional 
 `HAResourceSpec`, its name in `RESOURCE_TYPES`, and a driver in the agent.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
+from pydantic.alias_generators import to_snake
 
 from standfast.api.base import KubeObject, LocalRef, Model, ObservedGeneration
 from standfast.api.conditions import Conditions
@@ -31,7 +33,7 @@ from standfast.api.scalars import (
     duration_ms,
 )
 
-RESOURCE_TYPES = ("vip", "systemd", "postgresql")
+RESOURCE_TYPES = ("vip", "systemd", "postgresql", "filesystem", "sharedDisk")
 """The members of the union, each with a driver in the agent."""
 
 
@@ -121,6 +123,100 @@ class Postgresql(Model):
         "standby that is lost is given up within about three seconds, and writes go on. "
         "Asynchronous: a write waits for nobody, and a failover may lose the newest ones, up to "
         "maxDataLoss of the HACluster, whose data is ReplicatedAsync then.",
+    )
+
+
+StableDevice = Annotated[
+    str,
+    Field(min_length=6, max_length=255),
+    Rule(
+        cel=r"self.matches('^(UUID|LABEL)=[A-Za-z0-9._:-]+$') || "
+        r"self.matches('^/dev/(disk/by-[a-z-]+|mapper)/[A-Za-z0-9._:+-]+$')",
+        message="must be a name that stays the same on every node and at every boot: "
+        "/dev/disk/by-id/..., /dev/mapper/..., UUID=... or LABEL=...; not /dev/sdb",
+        holds=lambda device: bool(
+            re.fullmatch(r"(UUID|LABEL)=[A-Za-z0-9._:-]+", device)
+            or re.fullmatch(r"/dev/(disk/by-[a-z-]+|mapper)/[A-Za-z0-9._:+-]+", device)
+        ),
+    ),
+]
+"""A block device by a name that does not depend on the order in which disks are found."""
+
+MountOption = Annotated[
+    str,
+    Field(min_length=1, max_length=63, pattern=r"^[a-z][a-z0-9_.-]*(=[A-Za-z0-9_./:-]+)?$"),
+    Rule(
+        cel="!(self in ['ro', 'rw', 'auto', 'noauto', 'defaults', 'remount', 'bind', 'loop'])",
+        message="is not an option of its own here: it is mounted once, writable, by the agent",
+        holds=lambda option: option not in _NO_OPTIONS,
+    ),
+]
+_NO_OPTIONS = frozenset({"ro", "rw", "auto", "noauto", "defaults", "remount", "bind", "loop"})
+
+
+class FilesystemType(StrEnum):
+    """File systems that are mounted and cleared for sure."""
+
+    EXT4 = "ext4"
+    XFS = "xfs"
+
+
+class Fsck(StrEnum):
+    """What is done with a file system before it is mounted."""
+
+    PREEN = "Preen"
+    NEVER = "Never"
+
+
+class Filesystem(Model):
+    """A file system that the active node has mounted, and no other node at the same time."""
+
+    device: StableDevice = Field(
+        description="The block device, by a name that stays the same: below /dev/disk/by-*, "
+        "/dev/mapper, or UUID=, LABEL=. It belongs to the cluster: nothing may mount it at boot, "
+        "and a mount made by hand is undone.",
+        examples=["/dev/disk/by-id/wwn-0x6000c298595bf4575739e9105b2c0c2d"],
+    )
+    mount_point: Directory = Field(
+        description="Where it is mounted: a directory that is there on every node, and that "
+        "/etc/standfast/agent.toml of the nodes allows.",
+        examples=["/srv/orders"],
+    )
+    fs_type: FilesystemType = Field(
+        default=FilesystemType.EXT4, description="What is on it. It is never made by the agent."
+    )
+    options: Annotated[tuple[MountOption, ...], Field(max_length=16)] = Field(
+        default=(), description="Mount options.", examples=[["noatime"]]
+    )
+    fsck: Fsck = Field(
+        default=Fsck.PREEN,
+        description="Before each mount. Preen: replay the journal and repair what needs no "
+        "decision (e2fsck -p); what needs one keeps it unmounted, with the command to type. XFS "
+        "does that by itself when it is mounted. Never: mount as it is.",
+    )
+
+
+class SharedDisk(Model):
+    """A virtual disk that is attached to the active node's VM, and to no other at the same time.
+
+    The operator detaches it from the old VM and attaches it to the new one, through vCenter.
+    """
+
+    vmdk: Annotated[
+        str,
+        Field(min_length=8, max_length=255, pattern=r"^\[[^\[\]/]+\] [^\[\]]+[.]vmdk$"),
+    ] = Field(
+        description="The disk in its datastore, as vCenter writes it. A plain disk (sharing: "
+        "none), independent-persistent so that snapshots leave it alone.",
+        examples=["[WorkloadDatastore] orders/data.vmdk"],
+    )
+    uuid: Annotated[
+        str,
+        Field(max_length=36, pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"),
+    ] = Field(
+        description="Its UUID, by which the guest knows it (govc datastore.disk.info -uuid). The "
+        "VMs need disk.EnableUUID = TRUE.",
+        examples=["6000C298-595b-f457-5739-e9105b2c0c2d"],
     )
 
 
@@ -256,11 +352,21 @@ class HAResourceSpec(Model):
         description="A PostgreSQL cluster with a copy on every node. The HACluster needs data: "
         "Replicated.",
     )
+    filesystem: Filesystem | None = Field(
+        default=None,
+        description="A file system that the active node has mounted. The HACluster needs data: "
+        "SharedDisk.",
+    )
+    shared_disk: SharedDisk | None = Field(
+        default=None,
+        description="A virtual disk that moves to the active node's VM. The HACluster needs data: "
+        "SharedDisk.",
+    )
 
     @property
     def type(self) -> str:
         """The member of the union that is set."""
-        return next(name for name in RESOURCE_TYPES if getattr(self, name) is not None)
+        return next(name for name in RESOURCE_TYPES if getattr(self, to_snake(name)) is not None)
 
     @property
     def target(self) -> str:
@@ -272,6 +378,10 @@ class HAResourceSpec(Model):
                 return systemd.unit
             case HAResourceSpec(postgresql=Postgresql() as postgresql):
                 return postgresql.unit
+            case HAResourceSpec(filesystem=Filesystem() as filesystem):
+                return filesystem.mount_point
+            case HAResourceSpec(shared_disk=SharedDisk() as disk):
+                return disk.vmdk
             case _:
                 return ""
 

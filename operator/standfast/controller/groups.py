@@ -19,10 +19,12 @@ import msgspec
 
 from standfast.api.cluster import DataMode, HACluster
 from standfast.api.resource import (
+    Filesystem,
     HAResource,
     HAResourceSpec,
     OnDelete,
     Postgresql,
+    SharedDisk,
     Streaming,
     Systemd,
     Vip,
@@ -87,6 +89,7 @@ def declared_group(
     _check_order({spec.name: spec.depends_on for spec in specs})
     _check_targets(resources)
     _check_data(cluster, resources)
+    _check_disks(cluster, resources)
     maintenance = frozenset(node.name for node in cluster.spec.nodes if node.maintenance)
     return Group(specs, maintenance, declared, tuple(sorted(kept)))
 
@@ -163,6 +166,32 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
                 settings_directory=postgresql.settings_directory,
                 replication=postgresql.replication.value,
             )
+        case HAResourceSpec(filesystem=Filesystem() as filesystem):
+            return wire.Filesystem(
+                name=name,
+                depends_on=depends_on,
+                critical=spec.critical,
+                monitor=monitor,
+                start_timeout_ms=spec.start.timeout_ms,
+                stop_timeout_ms=spec.stop.timeout_ms,
+                on_failure=on_failure,
+                device=filesystem.device,
+                mount_point=filesystem.mount_point,
+                fs_type=filesystem.fs_type.value,
+                options=filesystem.options,
+                fsck=filesystem.fsck.value,
+            )
+        case HAResourceSpec(shared_disk=SharedDisk() as disk):
+            return wire.SharedDisk(
+                name=name,
+                depends_on=depends_on,
+                critical=spec.critical,
+                monitor=monitor,
+                start_timeout_ms=spec.start.timeout_ms,
+                stop_timeout_ms=spec.stop.timeout_ms,
+                on_failure=on_failure,
+                uuid=disk.uuid.lower(),
+            )
         case _:
             raise UserError(
                 f"HAResource {name} has a type that this operator does not know: {spec.type}",
@@ -208,8 +237,15 @@ def _check_targets(resources: Sequence[HAResource]) -> None:
 
 def _target(spec: HAResourceSpec) -> tuple[str, str]:
     """The thing itself: two resources never want the same one."""
-    kind = "address" if spec.vip is not None else "unit"
-    return kind, spec.target.partition("/")[0]
+    match spec:
+        case HAResourceSpec(vip=Vip() as vip):
+            return "address", vip.address.partition("/")[0]
+        case HAResourceSpec(filesystem=Filesystem() as filesystem):
+            return "mount point", filesystem.mount_point
+        case HAResourceSpec(shared_disk=SharedDisk() as disk):
+            return "disk", disk.vmdk
+        case _:
+            return "unit", spec.target
 
 
 def _check_data(cluster: HACluster, resources: Sequence[HAResource]) -> None:
@@ -231,6 +267,18 @@ _COPIED = {
     Streaming.SYNCHRONOUS: DataMode.REPLICATED,
     Streaming.ASYNCHRONOUS: DataMode.REPLICATED_ASYNC,
 }
+
+
+def _check_disks(cluster: HACluster, resources: Sequence[HAResource]) -> None:
+    disks = [r for r in resources if r.spec.filesystem or r.spec.shared_disk]
+    names = ", ".join(resource.metadata.name for resource in disks)
+    if disks and cluster.spec.data is not DataMode.SHARED_DISK:
+        raise UserError(
+            f"HAResource {names} is a disk that only one node may write to, but spec.data of "
+            f"HACluster {cluster.metadata.name} is {cluster.spec.data.value}, by which nobody "
+            "proves the old node off before the disk is taken over",
+            remedy="create the HACluster with spec.data: SharedDisk",
+        )
 
 
 def next_number(register: Register, group: Group, known: Sequence[int]) -> int | None:

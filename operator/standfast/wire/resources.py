@@ -76,4 +76,28 @@ class Postgresql(Resource, tag="postgresql", frozen=True, kw_only=True):
     replication: Literal["Synchronous", "Asynchronous"] = "Synchronous"
 
 
-ResourceSpec = Vip | Systemd | Postgresql
+class Filesystem(Resource, tag="filesystem", frozen=True, kw_only=True):
+    """A file system that one node has mounted.
+
+    Attributes:
+        device: A path that stays the same, or `UUID=...`, `LABEL=...`.
+        mount_point: Where it is mounted.
+        fs_type: Kind of file system.
+        options: Mount options beside `rw`.
+        fsck: What is done before each mount.
+    """
+
+    device: str
+    mount_point: str
+    fs_type: Literal["ext4", "xfs"] = "ext4"
+    options: tuple[str, ...] = ()
+    fsck: Literal["Preen", "Never"] = "Preen"
+
+
+class SharedDisk(Resource, tag="sharedDisk", frozen=True, kw_only=True):
+    """A disk that is attached to one VM at a time, by its UUID; the operator moves it."""
+
+    uuid: str
+
+
+ResourceSpec = Vip | Systemd | Postgresql | Filesystem | SharedDisk

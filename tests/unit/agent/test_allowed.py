@@ -8,7 +8,7 @@ from standfast.agent.allowed import DEFAULT_TEXT, Allowed, load, parse, write_de
 from standfast.errors import UserError
 from standfast.guard.settings import watchdog_of
 from standfast.ports.units import AtBoot
-from standfast.wire.resources import Systemd, Vip
+from standfast.wire.resources import Filesystem, SharedDisk, Systemd, Vip
 
 PATH = Path("/etc/standfast/agent.toml")
 WEB = Systemd(name="web", unit="web.service")
@@ -53,6 +53,15 @@ def test_the_default_is_open_and_says_so() -> None:
     assert alert.reason == "AllowsEveryUnit"
     assert str(PATH) in alert.remedy
     assert allowed('["web.service", "app-*.service"]').concern() is None
+
+
+def test_a_file_system_is_mounted_only_below_a_directory_that_is_named() -> None:
+    mount = Filesystem(name="fs", device="LABEL=x", mount_point="/srv/data/orders")
+    disk = SharedDisk(name="disk", uuid="6000c298-595b-f457-5739-e9105b2c0c2d")
+    allowed(directories='["/srv/data"]').check([mount, disk])
+    with pytest.raises(UserError, match="resource fs mounts at /srv/data/orders") as refused:
+        parse(DEFAULT_TEXT, PATH).check([mount, disk])
+    assert 'directories = ["/srv/data/orders"]' in refused.value.remedy
 
 
 def test_a_name_allows_itself_and_nothing_else() -> None:

@@ -6,13 +6,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from standfast.adapters.disks.config import FilesystemConfig, Fsck, SharedDiskConfig
 from standfast.adapters.drivers.config import SystemdConfig, VipConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.agent.specs import check_data_mode, config_of, specs_of
 from standfast.core.proof import Need, enough
 from standfast.core.record import DataMode
 from standfast.errors import UserError
-from standfast.wire.resources import Monitor, OnFailure, Postgresql, Systemd, Vip
+from standfast.wire.resources import (
+    Filesystem,
+    Monitor,
+    OnFailure,
+    Postgresql,
+    SharedDisk,
+    Systemd,
+    Vip,
+)
 
 WEB = Systemd(
     name="web",
@@ -102,6 +111,35 @@ def test_copies_need_votes_that_ask_who_has_every_write() -> None:
     check_data_mode((WEB, loosely), DataMode.REPLICATED_ASYNC)
     with pytest.raises(UserError, match=r"Asynchronous.*data: Replicated,"):
         check_data_mode((WEB, loosely), DataMode.REPLICATED)
+
+
+DISK = SharedDisk(name="disk", uuid="6000c298-595b-f457-5739-e9105b2c0c2d")
+MOUNT = Filesystem(
+    name="fs",
+    depends_on=("disk",),
+    device="LABEL=x",
+    mount_point="/srv/x",
+    fs_type="xfs",
+    options=("noatime",),
+    fsck="Never",
+)
+
+
+def test_a_disk_starts_only_when_the_old_node_is_proven_off() -> None:
+    disk, mount = specs_of((DISK, MOUNT), DataMode.SHARED_DISK)
+    assert disk.suffices == mount.suffices == enough(Need.EXCLUSIVE)
+    assert config_of(disk) == SharedDiskConfig("disk", DISK.uuid)
+    assert config_of(mount) == FilesystemConfig(
+        "fs", "LABEL=x", Path("/srv/x"), "xfs", ("noatime",), Fsck.NEVER
+    )
+
+
+@pytest.mark.parametrize("data", [DataMode.NONE, DataMode.REPLICATED])
+def test_a_disk_needs_a_cluster_that_proves_the_old_node_off(data: DataMode) -> None:
+    check_data_mode((WEB, DISK, MOUNT), DataMode.SHARED_DISK)
+    with pytest.raises(UserError, match="resource disk, fs is a disk that only one node") as no:
+        check_data_mode((WEB, DISK, MOUNT), data)
+    assert "SharedDisk" in no.value.remedy
 
 
 def test_a_graph_that_cannot_be_is_refused() -> None:

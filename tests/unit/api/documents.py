@@ -59,6 +59,29 @@ POSTGRESQL = _object(
         },
     },
 )
+FILESYSTEM = _object(
+    "HAResource",
+    "orders-fs",
+    {
+        "clusterRef": {"name": "web"},
+        "filesystem": {
+            "device": "/dev/disk/by-id/wwn-0x6000c298595bf4575739e9105b2c0c2d",
+            "mountPoint": "/srv/orders",
+            "options": ["noatime", "commit=30"],
+        },
+    },
+)
+SHARED_DISK = _object(
+    "HAResource",
+    "orders-disk",
+    {
+        "clusterRef": {"name": "web"},
+        "sharedDisk": {
+            "vmdk": "[WorkloadDatastore] orders/data.vmdk",
+            "uuid": "6000C298-595b-f457-5739-e9105b2c0c2d",
+        },
+    },
+)
 SWITCHOVER = _object("Switchover", "web-1", {"clusterRef": {"name": "web"}, "to": "vm-b"})
 RECORD = _object("FailoverRecord", "web-7", {"clusterRef": {"name": "web"}, "term": 7})
 
@@ -70,6 +93,8 @@ RIGHT = (
     VIP,
     SYSTEMD,
     POSTGRESQL,
+    FILESYSTEM,
+    SHARED_DISK,
     SWITCHOVER,
     RECORD,
 )
@@ -244,6 +269,16 @@ REFUSALS = (
         "timing_without_anything",
         changed(CLUSTER, _set("timing", {})),
         "exactly one of profile and targetFailoverSeconds must be set",
+    ),
+    Refusal(
+        "a_device_by_the_order_in_which_it_is_found",
+        changed(FILESYSTEM, _set("filesystem.device", "/dev/sdb1")),
+        "must be a name that stays the same on every node",
+    ),
+    Refusal(
+        "a_file_system_mounted_read_only",
+        changed(FILESYSTEM, _set("filesystem.options", ["noatime", "ro"])),
+        "is not an option of its own here",
     ),
     Refusal(
         "a_resource_of_no_type",

@@ -1,6 +1,7 @@
 """The union of resources: which type, which thing, which budgets."""
 
-from tests.unit.api.documents import POSTGRESQL, SYSTEMD, VIP
+from pydantic.alias_generators import to_snake
+from tests.unit.api.documents import FILESYSTEM, POSTGRESQL, SHARED_DISK, SYSTEMD, VIP
 
 from standfast.api.resource import RESOURCE_TYPES, HAResource, HAResourceSpec
 
@@ -12,11 +13,14 @@ def test_the_type_is_the_member_that_is_set() -> None:
     assert (systemd.type, systemd.target) == ("systemd", "web.service")
     database = HAResource.model_validate(POSTGRESQL).spec
     assert (database.type, database.target) == ("postgresql", "postgresql@15-main.service")
+    mount, disk = (HAResource.model_validate(d).spec for d in (FILESYSTEM, SHARED_DISK))
+    assert (mount.type, mount.target) == ("filesystem", "/srv/orders")
+    assert (disk.type, disk.target) == ("sharedDisk", "[WorkloadDatastore] orders/data.vmdk")
 
 
 def test_every_type_is_a_field_that_may_be_absent() -> None:
-    found = [HAResourceSpec.model_fields[name].default for name in RESOURCE_TYPES]
-    assert found == [None, None, None]
+    found = {HAResourceSpec.model_fields[to_snake(name)].default for name in RESOURCE_TYPES}
+    assert found == {None}
 
 
 def test_budgets_are_milliseconds_for_the_agents() -> None:

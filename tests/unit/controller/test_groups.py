@@ -10,7 +10,7 @@ from standfast.api.resource import HAResource
 from standfast.controller.authorities import Declared, Register
 from standfast.controller.groups import declared_group, next_number
 from standfast.errors import UserError
-from standfast.wire.resources import Systemd, Vip
+from standfast.wire.resources import Filesystem, SharedDisk, Systemd, Vip
 
 NODES = [
     {
@@ -138,3 +138,42 @@ def test_a_kept_resource_of_a_type_from_the_future_is_said_and_nothing_is_handed
     newer = {"x": Declared(spec='{"type":"hologram","name":"x"}', target="beam x")}
     with pytest.raises(UserError, match="x was deleted, is kept in service"):
         declared_group(cluster(), [], newer)
+
+
+DISK = {
+    "vmdk": "[ds] orders/data.vmdk",
+    "uuid": "6000C298-595b-f457-5739-e9105b2c0c2d",
+}
+MOUNT = {"device": "LABEL=orders", "mountPoint": "/srv/orders", "options": ["noatime"]}
+
+
+def test_disks_reach_the_agents_by_their_names_in_the_guest() -> None:
+    of = cluster(data="SharedDisk", witnesses=[{"name": "w"}])
+    mount = resource("fs", "disk", filesystem={**MOUNT, "fsType": "xfs", "fsck": "Never"})
+    disk, found = declared_group(of, [mount, resource("disk", sharedDisk=DISK)], {}).resources
+    assert disk == SharedDisk(name="disk", uuid="6000c298-595b-f457-5739-e9105b2c0c2d")
+    assert isinstance(found, Filesystem)
+    assert (found.device, found.mount_point, found.options) == (
+        "LABEL=orders",
+        "/srv/orders",
+        ("noatime",),
+    )
+    assert (found.fs_type, found.fsck, found.depends_on) == ("xfs", "Never", ("disk",))
+
+
+def test_disks_need_a_cluster_that_proves_the_old_node_off() -> None:
+    with pytest.raises(UserError, match="HAResource disk is a disk that only one node") as refused:
+        declared_group(cluster(), [resource("disk", sharedDisk=DISK)], {})
+    assert "spec.data: SharedDisk" in refused.value.remedy
+
+
+def test_two_resources_for_one_disk_or_mount_point_are_refused() -> None:
+    of = cluster(data="SharedDisk", witnesses=[{"name": "w"}])
+    for kind, spec in (("sharedDisk", DISK), ("filesystem", MOUNT)):
+        with pytest.raises(UserError, match="one and two both want"):
+            declared_group(
+                of, [resource("one", **{kind: spec}), resource("two", **{kind: spec})], {}
+            )
+    other = {**MOUNT, "mountPoint": "/srv/other"}
+    both = [resource("one", filesystem=MOUNT), resource("two", filesystem=other)]
+    assert len(declared_group(of, both, {}).resources) == 2

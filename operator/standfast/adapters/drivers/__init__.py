@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import assert_never
 
+from standfast.adapters.disks.config import FilesystemConfig, SharedDiskConfig
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
+from standfast.adapters.drivers.filesystem import FilesystemDriver
 from standfast.adapters.drivers.host import DriverHost, linux_host
 from standfast.adapters.drivers.postgresql import PostgresqlDriver
+from standfast.adapters.drivers.shared_disk import SharedDiskDriver
 from standfast.adapters.drivers.systemd import SystemdDriver
 from standfast.adapters.drivers.vip import VipDriver
 from standfast.adapters.postgresql.config import PostgresqlConfig
@@ -15,7 +18,9 @@ __all__ = [
     "CONFIG_TYPES",
     "DriverConfig",
     "DriverHost",
+    "FilesystemConfig",
     "PostgresqlConfig",
+    "SharedDiskConfig",
     "SystemdConfig",
     "VipConfig",
     "linux_host",
@@ -26,6 +31,8 @@ CONFIG_TYPES: Mapping[str, type[DriverConfig]] = {
     "vip": VipConfig,
     "systemd": SystemdConfig,
     "postgresql": PostgresqlConfig,
+    "filesystem": FilesystemConfig,
+    "sharedDisk": SharedDiskConfig,
 }
 """The word in the spec's `type`, and the configuration its driver takes."""
 
@@ -39,5 +46,9 @@ def make_driver(config: DriverConfig, host: DriverHost) -> ResourceDriver:
             return SystemdDriver(config, host)
         case PostgresqlConfig():
             return PostgresqlDriver(config, host)
+        case FilesystemConfig():
+            return FilesystemDriver(config, host)
+        case SharedDiskConfig():
+            return SharedDiskDriver(config, host)
         case _:
             assert_never(config)

@@ -7,6 +7,7 @@ passes budgets as arguments and decides when to look.
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
+from standfast.adapters.disks.config import FilesystemConfig, SharedDiskConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
 
 
@@ -42,4 +43,4 @@ class SystemdConfig:
     unit: str
 
 
-DriverConfig = VipConfig | SystemdConfig | PostgresqlConfig
+DriverConfig = VipConfig | SystemdConfig | PostgresqlConfig | FilesystemConfig | SharedDiskConfig

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+from standfast.adapters.disks.config import FilesystemConfig, SharedDiskConfig
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.postgresql.config import PostgresqlConfig
-from standfast.ports.guard import AddressTarget, CgroupTarget, Target
+from standfast.ports.guard import AddressTarget, CgroupTarget, MountTarget, Target
 
 
 async def targets_of(config: DriverConfig, host: DriverHost) -> Sequence[Target]:
@@ -19,5 +20,9 @@ async def targets_of(config: DriverConfig, host: DriverHost) -> Sequence[Target]
             facts = await host.units.facts(config.unit)
             group = facts.control_group
             return (CgroupTarget(group, config.unit),) if group else ()
+        case FilesystemConfig():
+            return (MountTarget(str(config.mount_point)),)
+        case SharedDiskConfig():
+            return ()  # nothing writes to it but what is mounted from it
         case _:
             assert_never(config)

@@ -6,12 +6,16 @@ from pathlib import Path
 from standfast.adapters.drivers import (
     CONFIG_TYPES,
     DriverHost,
+    FilesystemConfig,
     PostgresqlConfig,
+    SharedDiskConfig,
     SystemdConfig,
     VipConfig,
     make_driver,
 )
+from standfast.adapters.drivers.filesystem import FilesystemDriver
 from standfast.adapters.drivers.postgresql import PostgresqlDriver
+from standfast.adapters.drivers.shared_disk import SharedDiskDriver
 from standfast.adapters.drivers.systemd import SystemdDriver
 from standfast.adapters.drivers.vip import VipDriver
 from standfast.adapters.fakes import FakeClock, FakeMachine, FakeUnits, FakeWire, RecordingSink
@@ -25,11 +29,17 @@ async def test_every_type_has_its_driver() -> None:
     unit = make_driver(SystemdConfig("app", "web.service"), host)
     database = make_driver(PostgresqlConfig("db", "pg.service", Path("/srv/pg")), host)
     assert (type(database), database.name) == (PostgresqlDriver, "db")
+    mount = make_driver(FilesystemConfig("fs", "LABEL=x", Path("/srv/x"), "ext4"), host)
+    disk = make_driver(SharedDiskConfig("disk", "6000c298"), host)
+    assert (type(mount), mount.name) == (FilesystemDriver, "fs")
+    assert (type(disk), disk.name) == (SharedDiskDriver, "disk")
     assert (type(vip), vip.name) == (VipDriver, "ip")
     assert (type(unit), unit.name) == (SystemdDriver, "app")
     assert dict(CONFIG_TYPES) == {
         "vip": VipConfig,
         "systemd": SystemdConfig,
         "postgresql": PostgresqlConfig,
+        "filesystem": FilesystemConfig,
+        "sharedDisk": SharedDiskConfig,
     }
     await host.close()

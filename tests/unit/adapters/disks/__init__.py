@@ -1,0 +1,1 @@
+"""Disks: what is pure of them."""
