@@ -52,12 +52,32 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     stop: bool = False
 
 
+class Seat(msgspec.Struct, frozen=True, kw_only=True):
+    """What was declared of a member, for the time in which it leaves.
+
+    Attributes:
+        node: The node as JSON; "" of a witness.
+    """
+
+    node: str = ""
+
+
+class Departed(msgspec.Struct, frozen=True, kw_only=True):
+    """A member that a config has removed and that has not forgotten the cluster yet."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+
+
 class Register(msgspec.Struct, frozen=True, kw_only=True):
     """What the authority of a cluster remembers.
 
     Attributes:
         members: By name in spec.
         config: The first configuration, once signed.
+        seats: What was declared of each member, by name.
+        lost: Uids of members that are being replaced, because their votes are lost.
+        departed: Removed members by uid, until they have been told.
         group: Number of the declared resource group.
         group_digest: Of its content.
         declared: Its resources by name: what is kept when the objects vanish.
@@ -65,6 +85,9 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
 
     members: dict[str, Entry] = {}
     config: SignedConfig | None = None
+    seats: dict[str, Seat] = {}
+    lost: tuple[str, ...] = ()
+    departed: dict[str, Departed] = {}
     group: int = 0
     group_digest: str = ""
     declared: dict[str, Declared] = {}

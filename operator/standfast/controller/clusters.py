@@ -18,9 +18,9 @@ from standfast.controller.memory import Memory
 from standfast.controller.moving import Mover
 from standfast.controller.observation import Sources
 from standfast.controller.parts import Parts
-from standfast.controller.provision import Provision, Site
 from standfast.controller.reporting import Findings, claims, status_of
 from standfast.controller.resources import report_orphans, report_resources
+from standfast.controller.sites import Provision, Site
 from standfast.controller.statuses import Judged
 from standfast.controller.store import Key, read_held
 from standfast.core.explain import Claim
@@ -149,6 +149,8 @@ class Clusters:
         site = Site(
             key=scenery.key,
             cluster=scenery.cluster,
+            declared=scenery.declared,
+            leaving=scenery.leaving,
             office=office,
             places=scenery.places,
             lines=scenery.lines,

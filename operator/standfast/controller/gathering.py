@@ -21,9 +21,12 @@ from standfast.controller.calling import with_port
 from standfast.controller.groups import Group, declared_group
 from standfast.controller.infrastructures import Connected
 from standfast.controller.listening import Line
+from standfast.controller.members import in_force
 from standfast.controller.memory import Memory
 from standfast.controller.parts import Parts
-from standfast.controller.provision import Place, doors
+from standfast.controller.provision import doors
+from standfast.controller.seats import effective
+from standfast.controller.sites import Place
 from standfast.controller.store import Key
 from standfast.core.explain import Claim
 from standfast.core.reasons import Reason
@@ -37,12 +40,17 @@ class Scenery:
     """Everything that one pass looks at, gathered once.
 
     Attributes:
+        cluster: With members that are leaving, and those in maintenance.
+        declared: As it is declared.
+        leaving: Who is declared no more, or is being replaced.
         office: None when the authority cannot be opened.
         stalled: What already forbids acting on all of the spec.
     """
 
     key: Key
     cluster: HACluster
+    declared: HACluster
+    leaving: frozenset[str]
     memory: Memory
     office: Office | None
     places: tuple[Place, ...]
@@ -60,6 +68,9 @@ class Scenery:
     @property
     def timing(self) -> Timing:
         """The timers that the members agreed on; the declared ones before."""
+        found = in_force(self.lines)
+        if found is not None:
+            return found[0].timing
         signed = joining.signed_config(self.office) if self.office is not None else None
         return signed.timing if signed is not None else self.cluster.spec.timing.to_core()
 
@@ -82,8 +93,11 @@ class Gatherer:
             office = await self._office(cluster)
         except UserError as error:
             stalled = Claim(True, Reason.AUTHORITY_DAMAGED, error.problem, error.remedy)
+        declared = cluster
+        register = office.register if office is not None else Register()
+        cluster, leaving = effective(declared, register)
         infrastructures = self._infrastructures(key, cluster)
-        places, missing = self._places(cluster, office)
+        places, missing = self._places(cluster, office, leaving)
         resources = self._resources(cluster)
         group: Group | None = None
         try:
@@ -99,6 +113,8 @@ class Gatherer:
         return Scenery(
             key=key,
             cluster=cluster,
+            declared=declared,
+            leaving=leaving,
             memory=memory,
             office=office,
             places=places,
@@ -153,7 +169,7 @@ class Gatherer:
         return None
 
     def _places(
-        self, cluster: HACluster, office: Office | None
+        self, cluster: HACluster, office: Office | None, leaving: frozenset[str]
     ) -> tuple[tuple[Place, ...], Claim | None]:
         namespace, _ = cluster.key
         places: list[Place] = []
@@ -168,7 +184,7 @@ class Gatherer:
             places.append(Place(node.name, MemberKind.DATA, addresses, first))
         for ref in cluster.spec.witnesses:
             found = self._parts.witnesses.of(Key(Witness.__name__, namespace, ref.name))
-            if self._parts.store.held(found.key) is None:
+            if self._parts.store.held(found.key) is None and ref.name not in leaving:
                 missing = Claim(
                     True,
                     Reason.REFERENCE_MISSING,

@@ -7,7 +7,6 @@ member because something is missing here.
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPMethod
@@ -16,16 +15,15 @@ from typing import Any
 import msgspec
 
 from standfast.adapters.kube.client import KubeClient
-from standfast.api.cluster import HACluster, loss_bytes_max
+from standfast.api.cluster import loss_bytes_max
 from standfast.controller import joining
 from standfast.controller.authorities import Authorities, Office
 from standfast.controller.calling import Caller, Door
 from standfast.controller.errands import Errands, Name
 from standfast.controller.groups import Group, next_number
 from standfast.controller.joining import member_door
-from standfast.controller.listening import Line
-from standfast.controller.memory import Memory
-from standfast.controller.store import Key
+from standfast.controller.members import Members, has_begun
+from standfast.controller.sites import Place, Provision, Site
 from standfast.controller.workqueue import BACK_OFF_MS_MAX
 from standfast.core.explain import Claim
 from standfast.core.reasons import Reason
@@ -40,54 +38,6 @@ ENROL_RETRY_MS_MAX = 1_000
 """A node is met soon after its agent has started."""
 
 Act = Callable[[], Coroutine[Any, Any, None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One declared member: where it is, and how it is met before it has joined.
-
-    Attributes:
-        first: None while nobody knows where it is (a witness without an address).
-        problem: Why it cannot be met, as a claim; none when it can.
-    """
-
-    name: str
-    kind: MemberKind
-    addresses: tuple[str, ...]
-    first: Door | None
-    problem: Claim | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Provision:
-    """What a pass came to.
-
-    Attributes:
-        stalled: A person must change something first.
-        converging: What is under way.
-    """
-
-    stalled: Claim | None = None
-    converging: Claim | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """One cluster as it is to be provided for.
-
-    Attributes:
-        places: All declared members: nodes in order of preference, then witnesses.
-        lines: Of those that are enrolled.
-        group: None when what is declared does not hold together.
-    """
-
-    memory: Memory
-    key: Key
-    cluster: HACluster
-    office: Office
-    places: Sequence[Place]
-    lines: Mapping[str, Line]
-    group: Group | None
 
 
 class Provider:
@@ -114,6 +64,7 @@ class Provider:
         self._caller = caller
         self._errands = errands
         self._clock = clock
+        self._members = Members(authorities, caller, errands)
 
     def provide(self, site: Site) -> Provision:
         """Start what is missing, and say what is."""
@@ -122,11 +73,14 @@ class Provider:
             return self._identities(site) or self._sign(site)
         self._spend_bundles(site)
         self._renewals(site)
-        found = self._hand_config(site, signed) or self._resources(site) or Provision()
-        changed = _changed(signed, self._wanted_config(site))
-        if changed is not None:
-            return Provision(stalled=changed, converging=None)
-        return found
+        newcomers = self._identities(site)
+        return (
+            self._hand_config(site, signed)
+            or self._members.look(site)
+            or self._resources(site)
+            or newcomers
+            or Provision()
+        )
 
     def _want(
         self, site: Site, name: Name, act: Act, retry_ms_max: int = BACK_OFF_MS_MAX
@@ -206,7 +160,7 @@ class Provider:
             status = line.now
             if status is None:
                 continue
-            if status.role == "Unconfigured" and not status.halted:
+            if status.role == "Unconfigured" and not status.halted and not has_begun(site.lines):
                 act = partial(joining.hand_config, self._caller, site.office, line.door)
                 error = self._want(site, ("config", name), act)
                 said = f"{name} is being given its first configuration"
@@ -335,53 +289,6 @@ def _uid(site: Site, name: str) -> str:
     """Of a member; "" for one that was never registered."""
     entry = site.office.register.members.get(name)
     return entry.uid if entry is not None else ""
-
-
-def _changed(signed: Config, wanted: Config) -> Claim | None:
-    different = difference(signed, wanted)
-    if not different:
-        return None
-    return Claim(
-        True,
-        Reason.CONFIG_CHANGED,
-        f"{different}, but the members have agreed on their first configuration",
-        "set the spec back; or delete the HACluster, create it anew and enrol the nodes again: "
-        "the application runs on meanwhile",
-    )
-
-
-def difference(signed: Config, wanted: Config) -> str:
-    """What of the declared configuration is not the one that was signed; "" when nothing is.
-
-    A witness's address is not compared: where a managed one can be reached is found, not declared.
-    """
-    before = {member.name: member for member in signed.members}
-    after = {member.name: member for member in wanted.members}
-    gone = sorted(before.keys() - after.keys())
-    new = sorted(after.keys() - before.keys())
-    if gone or new:
-        return "; ".join(
-            filter(
-                None,
-                (
-                    f"{', '.join(gone)} was removed" if gone else "",
-                    f"{', '.join(new)} was added" if new else "",
-                ),
-            )
-        )
-    for name, member in after.items():
-        is_node = member.kind is MemberKind.DATA
-        if is_node and set(before[name].addresses) != set(member.addresses):
-            return (
-                f"addresses of {name} changed from {', '.join(before[name].addresses)} to "
-                f"{', '.join(member.addresses)}"
-            )
-    if signed.timing != wanted.timing:
-        return (
-            f"timers changed (ttl {signed.timing.ttl_ms} ms is in force, {wanted.timing.ttl_ms} "
-            "ms is declared)"
-        )
-    return ""
 
 
 def _parts(claim: Claim) -> tuple[Reason, str, str]:

@@ -29,6 +29,7 @@ from standfast.api.resource import ResourceState
 from standfast.api.scalars import Truth
 from standfast.controller.authorities import Register
 from standfast.controller.listening import Line
+from standfast.controller.members import is_joint
 from standfast.controller.statuses import Claims
 from standfast.core import explain, placement
 from standfast.core.explain import Claim
@@ -99,7 +100,11 @@ def status_of(found: Findings, conditions: tuple[Condition, ...]) -> HAClusterSt
     active = seen.active
     decision = _shown(found.decision)
     newest = max(
-        (line.now for line in found.lines.values() if line.now is not None),
+        (
+            line.now
+            for line in found.lines.values()
+            if line.now is not None and not is_joint(line.now)
+        ),
         key=lambda status: status.record_version,
         default=None,
     )

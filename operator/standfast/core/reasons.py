@@ -79,6 +79,8 @@ class Reason(Enum):
     AUTHORITY_DAMAGED = "AuthorityDamaged"
     CONFIG_CHANGED = "ConfigChanged"
     CONFIG_CONFLICT = "ConfigConflict"
+    CHANGING_MEMBERS = "ChangingMembers"
+    VOTES_LOST = "VotesLost"
     MEMBER_REFUSES = "MemberRefuses"
     SPEC_OLDER = "SpecOlder"
     VM_UNKNOWN = "VmUnknown"
@@ -272,9 +274,17 @@ _ABOUT: dict[Reason, About] = {
         "Restore it from a backup; without it every node must be enrolled anew.",
     ),
     Reason.CONFIG_CHANGED: About(
-        "Nodes, witnesses, addresses or timers were changed after the first configuration, which "
-        "this version cannot carry out: the members go on with what they agreed on.",
-        "Set the spec back, or delete the HACluster and create it anew: the application runs on.",
+        "The addresses of a node were changed, but its agent listens where it was enrolled.",
+        "Set them back, or kubectl standfast replace CLUSTER NODE and enrol it again.",
+    ),
+    Reason.CHANGING_MEMBERS: About(
+        "Members are being added or removed, or timers changed, one committed step at a time.",
+        _NOTHING,
+    ),
+    Reason.VOTES_LOST: About(
+        "A member has its certificate but not its votes (its disk was wiped or went back): under "
+        "its old identity it could vote twice.",
+        "kubectl standfast replace CLUSTER NODE.",
     ),
     Reason.CONFIG_CONFLICT: About(
         "A member has another first configuration of this cluster.",
