@@ -37,6 +37,7 @@ lint: ## Lint, types, layers, spelling, generated files
 	$(RUN) codespell
 	$(RUN) python -m standfast.api.crdgen --check
 	$(RUN) python -m standfast.api.reference --check
+	$(RUN) python -m standfast.cli.reference --check
 
 .PHONY: unit
 unit: ## Fast and pure tests
@@ -95,6 +96,7 @@ bench: setup ## Measure outages: build/bench/failover.json
 crds: ## Generate crds/, the chart's copies and docs/reference from the models
 	$(RUN) python -m standfast.api.crdgen
 	$(RUN) python -m standfast.api.reference
+	$(RUN) python -m standfast.cli.reference
 
 .PHONY: clean
 clean: ## Remove what builds and tests left in the tree

@@ -6,9 +6,11 @@ operator would write. The command itself is the installed one, run as a process.
 
 import asyncio
 import base64
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +22,8 @@ import pytest
 from standfast.api.cluster_status import Enrolment
 from standfast.api.crdgen import REPOSITORY
 from standfast.api.switchover import SwitchoverPhase, SwitchoverStatus
+from standfast.cli.completion import answers
+from standfast.cli.main import commands
 from standfast.lab import kube, tools
 from standfast.lab.kubectl import until
 from tests.integration.lab_parts import lab_paths
@@ -280,3 +284,79 @@ def test_an_api_server_that_is_gone_exits_1(desk: Desk, tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "the API server does not answer" in done.stderr
+
+
+def test_maintenance_changes_one_node_and_prints_the_patch(clean: Desk) -> None:
+    only = clean.standfast("maintenance", "web", "vm-b", "on", "--print")
+    assert only.returncode == 0, only.stderr
+    assert only.stdout.startswith("kubectl patch hacluster web -n default --type=json -p ")
+    spec = json.loads(clean.kubectl("get", "hac", "web", "-o", "json"))["spec"]
+    assert not any(node["maintenance"] for node in spec["nodes"])
+    try:
+        done = clean.standfast("maintenance", "web", "vm-b", "on", "-o", "json")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == only.stdout
+        nodes = json.loads(done.stdout)["spec"]["nodes"]
+        assert [node["maintenance"] for node in nodes] == [False, True]
+        refused = clean.standfast("maintenance", "web", "vm-a", "on")
+        assert refused.returncode == 3
+        assert "nobody could take over" in refused.stderr
+        late = clean.standfast("maintenance", "web", "vm-b", "on", "--wait", "--timeout", "1")
+        assert late.returncode == 1, "nobody has looked at the new spec"
+    finally:
+        assert clean.standfast("maintenance", "web", "vm-b", "off").returncode == 0
+
+
+def test_pause_and_resume_are_one_field(clean: Desk) -> None:
+    assert clean.standfast("pause", "web").returncode == 0
+    assert clean.kubectl("get", "hac", "web", "-o", "jsonpath={.spec.paused}") == "true"
+    assert clean.standfast("resume", "web").returncode == 0
+    assert clean.kubectl("get", "hac", "web", "-o", "jsonpath={.spec.paused}") == "false"
+
+
+def test_check_says_what_is_missing_and_exits_by_it(desk: Desk) -> None:
+    example = str(REPOSITORY / "examples/01-web-pair")
+    files = desk.standfast("check", "-f", example)
+    assert files.returncode == 0, files.stdout + files.stderr
+    done = desk.standfast("check", "web", "-o", "json")
+    assert done.returncode == 1, "spec.paused was changed, and no operator has looked"
+    assert json.loads(done.stdout)["web"]["findings"]
+    assert desk.standfast("check").returncode == 2
+
+
+def test_a_support_bundle_has_the_objects_and_no_secret(clean: Desk, tmp_path: Path) -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "web-vm-a-bundle"},
+        "stringData": {"bundle.json": "hunter2"},
+    }
+    clean.kubectl("create", "-f", "-", given=secret)
+    note = "annotate", "hac", "web", "note=password=hunter2", "--overwrite"
+    clean.kubectl(*note)
+    file = tmp_path / "web.tar.gz"
+    done = clean.standfast("collect", "web", "-f", str(file))
+    clean.kubectl("annotate", "hac", "web", "note-")
+    assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(file) as archive:
+        texts = {
+            name.partition("/")[2]: (archive.extractfile(name) or io.BytesIO()).read().decode()
+            for name in archive.getnames()
+        }
+    assert {"about.yaml", "explain.txt", "objects/haclusters.yaml", "events.yaml"} <= set(texts)
+    assert "instanceUUID" in texts["objects/haclusters.yaml"]
+    assert "last-applied" not in texts["objects/haclusters.yaml"]
+    assert not [name for name, text in texts.items() if "hunter2" in text]
+
+
+def test_the_shell_completes_clusters_and_nodes(desk: Desk, monkeypatch: Any) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(desk.kubeconfig))
+    assert answers(commands, ["explain", ""]) == ["web", ":4"]
+    assert answers(commands, ["maintenance", "web", "vm-"]) == ["vm-a", "vm-b", ":4"]
+
+
+def test_explain_is_data_too(desk: Desk) -> None:
+    shown = json.loads(desk.standfast("explain", "web", "-o", "json").stdout)
+    assert shown["active"] == "vm-a"
+    assert {"decision", "wrong", "unknown", "holds"} <= set(shown)

@@ -12,8 +12,8 @@ from pydantic import Field
 from standfast.api.base import KubeObject, LocalRef, Model
 from standfast.api.cluster_status import HAClusterStatus
 from standfast.api.markers import ListMap, ListSet, Rule, immutable
-from standfast.api.scalars import Address, Label, Uuid
-from standfast.core import record, timing
+from standfast.api.scalars import Address, Duration, Label, Uuid, between, duration_ms
+from standfast.core import record, timing, window
 
 _TARGET_SECONDS_MIN, _TARGET_SECONDS_MAX = 1, 300
 
@@ -115,14 +115,53 @@ class Failback(StrEnum):
     WHEN_IN_SYNC = "WhenInSync"
 
 
+class FailbackWindow(Model):
+    """When service may return by itself."""
+
+    cron: Annotated[
+        str,
+        Field(min_length=9, max_length=100),
+        Rule(
+            cel=f"self.matches(r'{window.PATTERN}')",
+            message="must be the five fields of cron, with one blank between: minute, hour, day "
+            "of the month, month, day of the week, such as 0 3 * * SUN",
+            holds=lambda cron: not window.problem(cron),
+        ),
+    ] = Field(
+        description="When it opens, in UTC: minute, hour, day of the month, month, day of the "
+        "week.",
+        examples=["0 3 * * SUN"],
+    )
+    duration: Annotated[Duration, between("10m", "24h")] = Field(
+        default="2h", description="How long it stays open."
+    )
+
+    def to_core(self) -> window.Window:
+        return window.Window(self.cron, duration_ms(self.duration) // 60_000)
+
+
 class Placement(Model):
     """Which node is to be active."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.window) || self.failback == 'WhenInSync'",
+            message="placement.window says when service may return, but failback is Never: set "
+            "failback to WhenInSync, or remove window",
+            holds=lambda p: p.window is None or p.failback is Failback.WHEN_IN_SYNC,
+        ),
+    )
 
     failback: Failback = Field(
         default=Failback.NEVER,
         description="Never: service stays where it is after a failover. WhenInSync: it returns to "
         "the most preferred node as soon as that one can take over without loss; each return is "
-        "a short outage.",
+        "a short outage. Where a Switchover put it, service stays for that tenure.",
+    )
+    window: FailbackWindow | None = Field(
+        default=None,
+        description="With WhenInSync: service returns only while this window is open; at any time "
+        "when absent.",
     )
 
 

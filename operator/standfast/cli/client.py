@@ -3,10 +3,12 @@
 The only module here that talks to anybody. Whatever goes wrong becomes a sentence with a remedy.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -114,6 +116,45 @@ class Api:
                 _request_timeout=_TIMEOUT_S,
             )
         return read(model, _document(made))
+
+    def patch(self, model: type[T], name: str, patch: dict[str, Any] | list[dict[str, Any]]) -> T:
+        """Change an object; a list is a JSON patch, an object a merge patch.
+
+        Raises:
+            UserError: It was refused, or a test of the patch did not hold.
+        """
+        form = "json-patch" if isinstance(patch, list) else "merge-patch"
+        with translated(f"changing {model.__name__} {self.namespace}/{name}"):
+            made = self._objects.patch_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                self.namespace,
+                BY_NAME[model.__name__].plural,
+                name,
+                patch,
+                field_manager="kubectl-standfast",
+                _content_type=f"application/{form}+json",
+                _request_timeout=_TIMEOUT_S,
+            )
+        return read(model, _document(made))
+
+    def raw(self, path: str) -> Any:
+        """Return what the API server answers to a path: JSON as data, else text.
+
+        Raises:
+            UserError: Not allowed, or nothing is there.
+        """
+        with translated(f"reading {path}"):
+            connection = self._core.api_client
+            asked = connection.param_serialize("GET", path, auth_settings=["BearerToken"])
+            answer = connection.call_api(*asked, _request_timeout=_TIMEOUT_S)
+            text = (answer.read() or b"").decode(errors="replace")
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                raise kube.ApiException(status=answer.status, reason=answer.reason, body=text)
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
 
     def secret(self, name: str) -> dict[str, str] | None:
         """Return the data of a Secret, still base64; None when there is none."""

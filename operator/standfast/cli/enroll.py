@@ -21,9 +21,19 @@ _PLACE = "/etc/standfast/bundle.json"
 _EVERY_S = 0.5
 
 
-@click.command()
-@click.argument("cluster")
-@click.argument("node")
+@click.command(
+    cls=options.Command,
+    short_help="Print the bundle that a node joins with.",
+    examples=(
+        (
+            "Straight onto the VM",
+            "enroll web vm-a | ssh root@vm-a /opt/standfast/bin/standfast-agent enroll --bundle -",
+        ),
+        ("To a file", "enroll web vm-a -f bundle.json"),
+    ),
+)
+@options.cluster
+@options.node
 @click.option(
     "-f", "--file", type=click.Path(dir_okay=False, path_type=Path), help="Write it here (0600)."
 )

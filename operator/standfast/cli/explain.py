@@ -5,14 +5,27 @@ import click
 from standfast.api.cluster import HACluster
 from standfast.api.resource import HAResource
 from standfast.cli import options, text
+from standfast.cli import output as data
 from standfast.cli.client import Api
-from standfast.cli.render_explain import explanation
+from standfast.cli.render_explain import explanation, explanation_data
 
 
-@click.command(short_help="Say why a cluster is as it is.")
-@click.argument("cluster")
+@click.command(
+    cls=options.Command,
+    short_help="Say why a cluster is as it is.",
+    examples=(
+        ("Why it is as it is, and what to do", "explain web"),
+        ("What is wrong, for a script", "explain web -o json | jq '.wrong'"),
+    ),
+)
+@options.cluster
+@options.output
 @options.connected
-def explain(api: Api, cluster: str) -> None:
+def explain(api: Api, cluster: str, *, output: str | None) -> None:
     """Say why CLUSTER is as it is, in sentences, with what to do next."""
     found = api.get(HACluster, cluster)
-    text.console().print(explanation(found, api.of_cluster(HAResource, cluster)))
+    resources = api.of_cluster(HAResource, cluster)
+    if output:
+        click.echo(data.dumped(explanation_data(found), output), nl=False)
+    else:
+        text.console().print(explanation(found, resources))

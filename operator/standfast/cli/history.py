@@ -11,8 +11,12 @@ from standfast.cli.client import Api
 from standfast.cli.render_history import history_table, moves, timelines
 
 
-@click.command(short_help="List when and why service moved.")
-@click.argument("cluster")
+@click.command(
+    cls=options.Command,
+    short_help="List when and why service moved.",
+    examples=(("A table", "history web"), ("Each with its steps", "history web --steps")),
+)
+@options.cluster
 @click.option("--steps", is_flag=True, help="Each with its steps and their times.")
 @options.output
 @options.connected

@@ -10,6 +10,10 @@ import click
 from rich.text import Text
 
 from standfast.cli import text
+from standfast.cli.check import check
+from standfast.cli.collect import collect
+from standfast.cli.completion import completion
+from standfast.cli.declaring import maintenance, pause, resume
 from standfast.cli.enroll import enroll
 from standfast.cli.explain import explain
 from standfast.cli.history import history
@@ -34,7 +38,20 @@ def commands() -> None:
     """
 
 
-for _command in (status, explain, switchover, history, simulate, enroll):
+for _command in (
+    status,
+    explain,
+    switchover,
+    history,
+    simulate,
+    enroll,
+    check,
+    maintenance,
+    pause,
+    resume,
+    collect,
+    completion,
+):
     commands.add_command(_command)
 
 

@@ -1,6 +1,7 @@
 """Why a cluster is as it is, in sentences, with what to do next. Pure."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -57,6 +58,40 @@ def explanation(cluster: HACluster, resources: Sequence[HAResource]) -> Renderab
     return Group(*parts)
 
 
+def explanation_data(cluster: HACluster) -> dict[str, Any]:
+    """Return the same for programs: who serves, the decision, the conditions by their meaning.
+
+    Args:
+        cluster: As the API server has it.
+    """
+    status = cluster.status
+    wrong = _wrong(cluster)
+    unknown = [c for c in status.conditions if c.status is Truth.UNKNOWN]
+    fine = [c for c in status.conditions if c not in wrong and c not in unknown]
+    return {
+        "cluster": cluster.metadata.name,
+        "active": status.active,
+        "term": status.term,
+        "paused": cluster.spec.paused,
+        "decision": status.decision.to_object() if status.decision else None,
+        "wrong": [_as_data(held) for held in wrong],
+        "unknown": [_as_data(held) for held in unknown],
+        "holds": [_as_data(held) for held in fine],
+    }
+
+
+def _as_data(held: Condition) -> dict[str, str]:
+    message, remedy = message_and_remedy(held)
+    return {
+        "type": held.type,
+        "status": held.status.value,
+        "reason": held.reason,
+        "since": held.last_transition_time.isoformat(),
+        "message": message,
+        "remedy": remedy,
+    }
+
+
 def _who(cluster: HACluster) -> Text:
     status = cluster.status
     name = cluster.metadata.name
@@ -72,6 +107,10 @@ def _who(cluster: HACluster) -> Text:
         line = Text.assemble((name, "name"), f" is served by {status.active}{term}.")
     if cluster.spec.paused:
         line.append(" It is paused: the operator watches and does not act.")
+    if status.kept:
+        line.append(
+            f" {', '.join(status.kept)} is kept in service although its HAResource was deleted."
+        )
     return line
 
 

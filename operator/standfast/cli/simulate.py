@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from standfast.api.scalars import duration_ms
-from standfast.cli import text
+from standfast.cli import options, text
 from standfast.cli.output import dumped
 from standfast.errors import RefusedError, StandfastError, UserError
 
@@ -60,7 +60,10 @@ refuse a declared switchover.
 
 
 @click.command(
-    short_help="Say what faults would do to a manifest, without machines.", epilog=_FAULTS_HELP
+    cls=options.Command,
+    short_help="Say what faults would do to a manifest, without machines.",
+    epilog=_FAULTS_HELP,
+    examples=(("The pair of the examples", "simulate -f examples/01-web-pair"),),
 )
 @click.option("-f", "--filename", "files", metavar="FILE", multiple=True, required=True,
               help="Manifest, directory, or - for standard input; may be repeated.")  # fmt: skip

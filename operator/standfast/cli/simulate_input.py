@@ -14,6 +14,7 @@ import yaml
 
 from standfast.api.base import GROUP, KubeObject
 from standfast.api.cluster import Failback, HACluster
+from standfast.api.infrastructure import Infrastructure
 from standfast.api.kinds import BY_NAME
 from standfast.api.parse import parse
 from standfast.api.resource import HAResource
@@ -51,6 +52,7 @@ class Declared:
     clusters: tuple[HACluster, ...]
     resources: tuple[HAResource, ...]
     witnesses: tuple[Witness, ...]
+    infrastructures: tuple[Infrastructure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,11 @@ def read(names: Sequence[str]) -> Declared:
                 if admitted is not None:
                     found.append(admitted)
     return Declared(
-        tuple(names), _of(HACluster, found), _of(HAResource, found), _of(Witness, found)
+        tuple(names),
+        _of(HACluster, found),
+        _of(HAResource, found),
+        _of(Witness, found),
+        _of(Infrastructure, found),
     )
 
 

@@ -20,8 +20,16 @@ from standfast.errors import TransientError
 _EVERY_S = 1.0
 
 
-@click.command()
-@click.argument("cluster", required=False)
+@click.command(
+    cls=options.Command,
+    short_help="Show clusters, or one on one screen.",
+    examples=(
+        ("All clusters of this namespace", "status"),
+        ("One of them, redrawn in place", "status web -w"),
+        ("For a script", "status web -o json | jq -r '.items[0].status.active'"),
+    ),
+)
+@options.cluster_or_none
 @click.option("-w", "--watch", is_flag=True, help="Go on showing it, until Ctrl-C.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="Clusters of all namespaces.")
 @options.output

@@ -21,9 +21,22 @@ _TAKEN_UP_S = 30
 _BEYOND_DEADLINE_S = 60
 
 
-@click.command()
-@click.argument("cluster")
-@click.option("--to", metavar="NODE", help="The node to move to; the most preferred when absent.")
+@click.command(
+    cls=options.Command,
+    short_help="Move service to another node, as planned.",
+    examples=(
+        ("Would it work, and how long would it take", "switchover web --dry-run"),
+        ("Away from the active node", 'switchover web --reason "host maintenance"'),
+        ("To a certain node, within ten minutes", "switchover web --to vm-b --deadline 10m"),
+    ),
+)
+@options.cluster
+@click.option(
+    "--to",
+    metavar="NODE",
+    help="The node to move to; the most preferred when absent.",
+    shell_complete=options.complete_node,
+)
 @click.option("--reason", default="", help="Why, for the record.")
 @click.option("--deadline", default="60s", show_default=True, help="Refused if not begun by then.")
 @click.option("--dry-run", is_flag=True, help="Check only; nothing moves.")

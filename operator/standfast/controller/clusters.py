@@ -100,7 +100,13 @@ class Clusters:
             chosen=self._mover.chosen(scenery),
             fence_error=self._fence_error(key),
         )
-        want = replace(observation.wanted(scenery.cluster), timing=scenery.timing)
+        window = scenery.cluster.spec.placement.window
+        is_closed = window is not None and not window.to_core().is_open(datetime.now(UTC))
+        want = replace(
+            observation.wanted(scenery.cluster),
+            timing=scenery.timing,
+            failback_closed=is_closed,
+        )
         seen = observation.observe(sources, memory, now_ms)
         self._doubt(scenery, seen)
         decision = plan(want, seen)

@@ -358,6 +358,12 @@ def _fail_back(want: Wanted, seen: Observed) -> Decision | None:
     )
     if better is None:
         return None
+    if want.failback_closed and not active.releasing:
+        return Decision(
+            Reason.STEADY,
+            f"{active.name} serves in term {active.term}; {better.name} is preferred, and service "
+            "returns to it when the window opens",
+        )
     if active.releasing:
         return Decision(Reason.FAILING_BACK, f"{active.name} is handing over to {better.name}")
     return Decision(

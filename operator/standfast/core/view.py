@@ -49,6 +49,7 @@ class Wanted:
         witnesses: Names.
         loss_max: How many bytes of data a failover may lose: asynchronous data only.
         failback: Whether service returns to the preferred node by itself.
+        failback_closed: It does, but not now: the window is closed.
         power_on: Whether a fenced node is powered on again.
     """
 
@@ -60,6 +61,7 @@ class Wanted:
     fence: FencePolicy = FencePolicy.WHEN_NEEDED
     loss_max: int = 0
     failback: bool = False
+    failback_closed: bool = False
     power_on: bool = True
     paused: bool = False
 

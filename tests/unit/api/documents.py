@@ -171,6 +171,19 @@ CA_BOTH = {
 
 REFUSALS = (
     Refusal(
+        "a_window_reads_as_cron",
+        changed(
+            CLUSTER,
+            _set("placement", {"failback": "WhenInSync", "window": {"cron": "60 3 * * SUN"}}),
+        ),
+        "must be the five fields of cron",
+    ),
+    Refusal(
+        "a_window_is_of_a_failback",
+        changed(CLUSTER, _set("placement", {"window": {"cron": "0 3 * * SUN"}})),
+        "placement.window says when service may return, but failback is Never",
+    ),
+    Refusal(
         "no_infrastructure_is_named",
         changed(INFRASTRUCTURE, _without("vsphere")),
         "exactly one kind of infrastructure must be set: vsphere",

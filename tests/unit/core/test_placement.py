@@ -177,6 +177,18 @@ def test_where_a_person_moved_service_it_stays_for_that_tenure() -> None:
     assert plan(wanted(failback=True), other).reason is Reason.FAILING_BACK
 
 
+def test_service_returns_when_its_window_opens_and_not_before() -> None:
+    picture = seen(node(A, ready_since_ms=0), active(B), witness())
+    waits = plan(wanted(failback=True, failback_closed=True), picture)
+    assert (waits.reason, waits.actions) == (Reason.STEADY, ())
+    assert (
+        "orders-a is preferred, and service returns to it when the window opens" in waits.message
+    )
+    leaving = seen(node(A, ready_since_ms=0), active(B, releasing=True), witness())
+    begun = plan(wanted(failback=True, failback_closed=True), leaving)
+    assert begun.reason is Reason.FAILING_BACK, "what has begun is followed to its end"
+
+
 def test_where_nobody_can_serve_each_cause_has_its_remedy() -> None:
     nodes = (WantedNode(A, maintenance=True), WantedNode(B))
     halted = node(B, halted="its disk is a copy", eligible=False)
