@@ -432,7 +432,7 @@ STANDING = (
     Mutant(
         "older-suspects-forgotten",
         "Winning: takes over the suspects of the record it replaces",
-        "core/holding.py",
+        "core/record.py",
         "    yield from record.suspects\n",
         "",
         dagger=True,
@@ -455,8 +455,8 @@ STANDING = (
         "consent-never-expires",
         "Consent: expires on the candidate's clock",
         "core/asking.py",
-        "    if consent is not None and turn.now_ms >= state.consent_until_ms:",
-        "    if False:",
+        "    return state.consent if turn.now_ms < state.consent_until_ms else None",
+        "    return state.consent",
     ),
 )
 
@@ -610,8 +610,10 @@ PROOFS = (
         "one-unproven-suspect-is-let-pass",
         "Winning: the proof for every suspect",
         "core/proof.py",
-        "    return tuple(s for s in record.suspects if proofs.get(s) not in good)",
-        "    return tuple(s for s in record.suspects if proofs.get(s) not in good)[1:]",
+        "    return tuple(s for s in record.suspects if proofs.get(s) not in good "
+        "and s not in shut_out)",
+        "    return tuple(s for s in record.suspects if proofs.get(s) not in good "
+        "and s not in shut_out)[1:]",
         dagger=True,
     ),
     Mutant(
@@ -620,6 +622,90 @@ PROOFS = (
         "core/turn.py",
         "        if known in FULL or (known is not None and proof not in FULL):",
         "        if known is not None:",
+    ),
+)
+
+SUSPECTS = (
+    Mutant(
+        "reservation-good-for-every-disk",
+        "Proof Reserved: good for that disk only",
+        "core/proof.py",
+        "    shut_out = reserved if Proof.RESERVED in good else ()",
+        "    shut_out = record.suspects if reserved or True else ()",
+    ),
+    Mutant(
+        "reservation-starts-a-resource-on-another-disk",
+        "Proof Reserved: good for that disk only",
+        "core/group_start.py",
+        "    shut_out = group.reserved.get(spec.disk, ()) "
+        "if Proof.RESERVED in spec.suffices else ()",
+        "    shut_out = set().union(*group.reserved.values())",
+    ),
+    Mutant(
+        "reservation-outlives-the-lease",
+        "Proof Reserved: while its holder holds the lease",
+        "core/turn.py",
+        "            reserved={},\n",
+        "",
+    ),
+    Mutant(
+        "group-keeps-an-earlier-reservation",
+        "Proof Reserved: while its holder holds the lease",
+        "core/group.py",
+        "        reserved={},  # what an earlier lease had reserved is nothing now\n",
+        "",
+    ),
+    Mutant(
+        "reservation-outlives-a-release",
+        "Proof Reserved: while its holder holds the lease",
+        "core/holding.py",
+        "        reserved={},\n",
+        "",
+    ),
+    Mutant(
+        "watchdog-of-the-winner-counts-for-the-suspect",
+        "Proof Watchdog: armed in the old holder's record",
+        "core/asking.py",
+        "        watchdog=state.local.watchdog,\n        suspects=suspects,",
+        "        watchdog=state.local.watchdog,\n        suspects=tuple(\n"
+        "            replace(s, watchdog_ms=None if state.local.watchdog is None\n"
+        "            else state.local.watchdog.timeout_ms) for s in suspects\n        ),",
+    ),
+    Mutant(
+        "watchdog-forgotten-with-the-record",
+        "Proof Watchdog: goes with the suspect from record to record",
+        "core/record.py",
+        "        yield Suspect(by.member, by.boot, record.version.term, watchdog_ms)",
+        "        yield Suspect(by.member, by.boot, record.version.term)",
+    ),
+    Mutant(
+        "watchdog-not-waited-for",
+        "Proof Watchdog: its timeout after the new holder won",
+        "core/holding.py",
+        "        suspect: holding.won_at_ms + wait_ms",
+        "        suspect: holding.won_at_ms",
+    ),
+    Mutant(
+        "watchdog-by-its-own-clock",
+        "Proof Watchdog: both clocks drift",
+        "core/proof.py",
+        "    return -(-suspect.watchdog_ms * fast_ppm // slow_ppm) + READ_MS",
+        "    return suspect.watchdog_ms + READ_MS",
+    ),
+    Mutant(
+        "attested-forgotten-with-the-term",
+        "Proof Attested: shown for ever in the record",
+        "core/asking.py",
+        "        cleared=tuple(entry for entry in before.cleared "
+        "if entry.proof is Proof.ATTESTED),\n",
+        "",
+    ),
+    Mutant(
+        "attested-dropped-with-the-oldest",
+        "Proof Attested: kept longest",
+        "core/record.py",
+        "key=lambda at: (found[at].proof is Proof.ATTESTED, at))",
+        "key=lambda at: at)",
     ),
 )
 
@@ -811,7 +897,7 @@ IDENTITY = (
         "incarnations-mix",
         "Majority lost: members of an older incarnation stop",
         "core/identity.py",
-        "    if envelope.incarnation > mine:",
+        "    if envelope.incarnation > mine and _leaves_out(envelope):",
         "    if False:",
     ),
     Mutant(
@@ -821,6 +907,96 @@ IDENTITY = (
         "    if seen is not None and envelope.generation < seen.generation:\n"
         "        return False\n",
         "",
+    ),
+    Mutant(
+        "newer-incarnation-stops-who-is-named-in-it",
+        "Majority lost: who is named waits for the order to take part",
+        "core/identity.py",
+        "    if envelope.incarnation > mine and _leaves_out(envelope):",
+        "    if envelope.incarnation > mine:",
+        dagger=True,
+    ),
+    Mutant(
+        "recovery-with-half-a-proof",
+        "Majority lost: every former holder left out is fully proven",
+        "core/recovering.py",
+        "    if any(cleared.proof not in FULL for cleared in record.cleared):",
+        "    if False:",
+    ),
+    Mutant(
+        "recovery-forgets-a-former-holder",
+        "Majority lost: every former holder is proven or still suspected",
+        "core/recovering.py",
+        "    suspects = tuple(former_holders(newest))",
+        "    suspects = newest.suspects",
+    ),
+    Mutant(
+        "recovery-of-a-holder",
+        "Majority lost: nobody who holds takes part",
+        "core/recovering.py",
+        "    if turn.state.holding is not None:",
+        "    if False:",
+    ),
+    Mutant(
+        "recovery-below-a-term-seen",
+        "S4: terms never go back",
+        "core/recovering.py",
+        "    if record.version.term <= seen:",
+        "    if False:",
+    ),
+    Mutant(
+        "recovery-skips-an-incarnation",
+        "Majority lost: the next incarnation",
+        "core/recovering.py",
+        "    if config.incarnation != mine.incarnation + 1:",
+        "    if config.incarnation <= mine.incarnation:",
+    ),
+    Mutant(
+        "unclean-boot-proves-the-earlier-one-over",
+        "Proof Rebooted: and nothing started",
+        "core/identity.py",
+        "    if before is not None and envelope.clean:",
+        "    if before is not None:",
+        dagger=True,
+    ),
+    Mutant(
+        "unclean-answer-proves-a-reboot",
+        "Proof Rebooted: and nothing started",
+        "core/holding.py",
+        "    if not envelope.clean:\n        return\n",
+        "",
+        dagger=True,
+    ),
+    Mutant(
+        "clean-before-it-is-verified",
+        "Proof Rebooted: and nothing started",
+        "core/turn.py",
+        "            clean=state.must_stop is None,",
+        "            clean=True,",
+        dagger=True,
+    ),
+    Mutant(
+        "power-off-forgotten-by-a-late-message",
+        "fenced: forgotten once the member is seen in a later boot",
+        "core/identity.py",
+        "    if not durable.fenced or envelope.seen_generation < turn.state.fenced_at:",
+        "    if not durable.fenced:",
+        dagger=True,
+    ),
+    Mutant(
+        "power-off-of-a-suspect-forgotten",
+        "fenced: the proof of a suspected boot",
+        "core/identity.py",
+        "        or (fenced.member, fenced.boot) in suspected\n",
+        "",
+        dagger=True,
+    ),
+    Mutant(
+        "power-offs-kept-for-ever",
+        "fenced: forgotten once the member has left the config",
+        "core/turn.py",
+        "        fenced = tuple(f for f in self.durable.fenced if f.member in known)",
+        "        fenced = self.durable.fenced",
     ),
     Mutant(
         "first-config-not-confirmed",
@@ -862,7 +1038,7 @@ IDENTITY = (
         "shorter-config-forgets-a-longer-promise",
         "promised_ttl: kept when a config with a shorter ttl is stored",
         "core/turn.py",
-        "        if record.config.ttl_ms < before:",
+        "        if record.config.ttl_ms < before.ttl_ms:",
         "        if False:",
     ),
 )
@@ -968,6 +1144,20 @@ PASSIVE = (
         "        count=seen.slot.count,",
     ),
     Mutant(
+        "store-window-written-again",
+        "Passive voters: a window that is over is not written again",
+        "core/passive.py",
+        "        window=window if window is not None and now_ms < window.until_ms else None,",
+        "        window=window,",
+    ),
+    Mutant(
+        "store-forgets-a-suspects-power-off",
+        "Passive voters: the proof of a suspected boot",
+        "core/passive.py",
+        "        if (f.member, f.boot) in suspected\n        or ",
+        "        if ",
+    ),
+    Mutant(
         "store-promise-without-a-clock-is-over",
         "Passive voters: it has no clock",
         "core/passive.py",
@@ -984,6 +1174,7 @@ ALL: tuple[Mutant, ...] = (
     *STANDING,
     *HOLDING,
     *PROOFS,
+    *SUSPECTS,
     *COUNTING,
     *TIMING,
     *CHANGING,

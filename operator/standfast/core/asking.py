@@ -9,10 +9,18 @@ Source: `docs/protocol.md`, sections "Standing", "Winning". Safety: S1, S4.
 from dataclasses import replace
 
 from standfast.core.events import LeaseWon, Loss, Standing
-from standfast.core.holding import beat, former_holders, in_sync_required, prove_rebooted
+from standfast.core.holding import beat, in_sync_required, prove_rebooted
 from standfast.core.ids import MemberUid, Version
-from standfast.core.messages import Ask, Envelope, Grant, Refuse, VoteRequest
-from standfast.core.record import DataMode, Holder, Proof, Record, Suspect, with_suspect
+from standfast.core.messages import Ask, Consent, Envelope, Grant, Refuse, VoteRequest
+from standfast.core.record import (
+    DataMode,
+    Holder,
+    Proof,
+    Record,
+    Suspect,
+    former_holders,
+    with_suspect,
+)
 from standfast.core.standing import give_up, retreat_ms
 from standfast.core.state import Candidacy, Holding, State
 from standfast.core.tally import Tally, lease_until_ms, tally
@@ -53,9 +61,6 @@ def stand(turn: Turn) -> None:
     ttl_ms = state.record.config.ttl_ms
     if state.holding is not None:
         ttl_ms = max(ttl_ms, state.holding.ttl_ms)
-    consent = state.consent
-    if consent is not None and turn.now_ms >= state.consent_until_ms:
-        consent = None
     ask = VoteRequest(
         pre=True,
         request=state.request + 1,
@@ -63,7 +68,7 @@ def stand(turn: Turn) -> None:
         ttl_ms=ttl_ms,
         record=state.record,
         position=state.local.position,
-        consent=consent,
+        consent=_consent(turn),
         handover=handover,
     )
     refusal, retry_ms = judge(state, ask, turn.me, state.boot, turn.now_ms)
@@ -76,6 +81,12 @@ def stand(turn: Turn) -> None:
     turn.emit(Standing(ask.term, pre=True))
     turn.broadcast(ask)
     _count(turn)
+
+
+def _consent(turn: Turn) -> Consent | None:
+    """A consent that has not expired: looked at with every question."""
+    state = turn.state
+    return state.consent if turn.now_ms < state.consent_until_ms else None
 
 
 def ask_again(turn: Turn, member: MemberUid) -> None:
@@ -105,7 +116,13 @@ def _count(turn: Turn) -> None:
 
 def _ask_for_votes(turn: Turn, candidacy: Candidacy) -> None:
     """Raise the own term and vote for oneself, durably; then ask the others."""
-    ask = replace(candidacy.ask, pre=False, request=turn.state.request + 1, record=turn.record)
+    ask = replace(
+        candidacy.ask,
+        pre=False,
+        request=turn.state.request + 1,
+        record=turn.record,
+        consent=_consent(turn),
+    )
     refusal, retry_ms = judge(turn.state, ask, turn.me, turn.state.boot, turn.now_ms)
     if refusal is not None or ask.term <= turn.durable.term:
         give_up(turn, () if refusal is None else (refusal,), retry_ms=retry_ms or None)

@@ -138,6 +138,7 @@ def _on_permitted(turn: GroupTurn, event: ev.Permitted) -> None:
         term=event.term,
         until_ms=event.until_ms,
         suspects=event.suspects,
+        reserved={},  # what an earlier lease had reserved is nothing now
         report_owed=False,
         handing_over=False,
     )

@@ -7,7 +7,6 @@ good.
 Source: `docs/protocol.md`, sections "Time", "Renewing", "Holding", "Releasing". Safety: S1, S3.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypedDict, Unpack
 
@@ -36,6 +35,7 @@ from standfast.core.record import (
     Record,
     Suspect,
     WatchdogArmed,
+    former_holders,
     with_cleared,
 )
 from standfast.core.standing import give_up, successor_problem
@@ -358,20 +358,14 @@ def on_ttl_requested(turn: Turn, event: TtlRequested) -> None:
 
 
 def prove_rebooted(turn: Turn, envelope: Envelope) -> None:
-    """A fresh answer from another boot than a suspect's proves that boot over.
+    """A fresh answer from another, clean boot than a suspect's proves that boot over.
 
     Fresh means: to a question of this run that was asked when the suspect was on record already.
     The order of two boots that were never seen one after the other cannot be told otherwise.
+    Clean means: what began with the new boot is verified stopped, for it may write as well.
     """
+    if not envelope.clean:
+        return
     for suspect in former_holders(turn.record):
         if suspect.member == envelope.sender and suspect.boot != envelope.boot:
             turn.prove(suspect, Proof.REBOOTED)
-
-
-def former_holders(record: Record) -> Iterable[Suspect]:
-    """Everybody who may have started something up to this record."""
-    yield from record.suspects
-    if record.holder is not None:
-        by, armed = record.holder, record.watchdog
-        watchdog_ms = None if armed is None else armed.timeout_ms
-        yield Suspect(by.member, by.boot, record.version.term, watchdog_ms)

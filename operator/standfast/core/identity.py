@@ -8,8 +8,9 @@ Source: `docs/protocol.md`, section "State of a member". Safety: S4.
 
 from dataclasses import replace
 
-from standfast.core.messages import Envelope
-from standfast.core.record import Proof
+from standfast.core.ids import BootId, MemberUid
+from standfast.core.messages import Envelope, Hello, Renew, VoteRequest
+from standfast.core.record import Proof, Record, former_holders
 from standfast.core.state import Peer
 from standfast.core.turn import Turn
 
@@ -24,14 +25,14 @@ def admit(turn: Turn, envelope: Envelope) -> bool:
     if envelope.cluster != durable.cluster or envelope.to != durable.me:
         return False
     mine = turn.config.incarnation
-    if envelope.incarnation > mine:
+    if envelope.incarnation > mine and _leaves_out(envelope):
         turn.halt(
             f"{envelope.sender} is of incarnation {envelope.incarnation} of this cluster, this "
             f"member of {mine}: it was left out when the cluster was recovered"
         )
         return False
-    if envelope.incarnation < mine:
-        return False
+    if envelope.incarnation != mine:
+        return False  # who is named in a newer one waits for the order to take part in it
     if envelope.seen_generation > durable.generation:
         turn.halt(
             f"{envelope.sender} has seen generation {envelope.seen_generation} of this member, "
@@ -47,6 +48,17 @@ def admit(turn: Turn, envelope: Envelope) -> bool:
     return _note(turn, envelope)
 
 
+def _leaves_out(envelope: Envelope) -> bool:
+    """Whether a message shows that its sender's config does not name the receiver."""
+    match envelope.body:
+        case Hello(named=named):
+            return not named
+        case VoteRequest(record=record) | Renew(record=Record() as record):
+            return record.config.member(envelope.to) is None
+        case _:
+            return False
+
+
 def _is_foreign(turn: Turn, envelope: Envelope) -> bool:
     """Whether the run that a peer has seen is none of this disk's.
 
@@ -59,22 +71,45 @@ def _is_foreign(turn: Turn, envelope: Envelope) -> bool:
 
 
 def _note(turn: Turn, envelope: Envelope) -> bool:
+    """Remember what a message shows of its sender; whether it is none of the past."""
     seen = turn.state.peers.get(envelope.sender)
     if seen is not None and envelope.generation < seen.generation:
         return False
-    peer = Peer(envelope.boot, envelope.run, envelope.generation, turn.now_ms)
-    turn.state = replace(turn.state, peers={**turn.state.peers, envelope.sender: peer})
+    before = None if seen is None else seen.before
     if seen is not None and seen.boot != envelope.boot:
-        _boot_is_over(turn, envelope, seen)
+        before = seen.boot
+    if before is not None and envelope.clean:
+        _boot_is_over(turn, envelope.sender, before)
+        before = None
+    peer = Peer(envelope.boot, envelope.run, envelope.generation, turn.now_ms, before)
+    turn.state = replace(turn.state, peers={**turn.state.peers, envelope.sender: peer})
+    _forget_power_offs(turn, envelope)
     return True
 
 
-def _boot_is_over(turn: Turn, envelope: Envelope, seen: Peer) -> None:
-    """A later boot of the sender was seen: the earlier one is gone for good."""
-    over = (envelope.sender, seen.boot)
-    left = tuple(f for f in turn.durable.fenced if (f.member, f.boot) != over)
-    if left != turn.durable.fenced:
-        turn.save(fenced=left)
+def _boot_is_over(turn: Turn, member: MemberUid, boot: BootId) -> None:
+    """A later boot of a member was seen, and it is clean: the earlier one is gone for good."""
     for suspect in turn.record.suspects:
-        if (suspect.member, suspect.boot) == over:
+        if (suspect.member, suspect.boot) == (member, boot):
             turn.prove(suspect, Proof.REBOOTED)
+
+
+def _forget_power_offs(turn: Turn, envelope: Envelope) -> None:
+    """A power-off is of no use any more once a later boot of its member was seen.
+
+    A boot is later when its message was sent after the power-off was on this disk: its sender has
+    seen a generation that holds it. As long as the boot is suspected the entry is its proof.
+    """
+    durable = turn.durable
+    if not durable.fenced or envelope.seen_generation < turn.state.fenced_at:
+        return
+    suspected = {(s.member, s.boot) for s in former_holders(turn.record)}
+    left = tuple(
+        fenced
+        for fenced in durable.fenced
+        if fenced.member != envelope.sender
+        or fenced.boot == envelope.boot
+        or (fenced.member, fenced.boot) in suspected
+    )
+    if left != durable.fenced:
+        turn.save(fenced=left)

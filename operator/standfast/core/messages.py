@@ -28,9 +28,7 @@ class Refusal(Enum):
     NOT_A_DATA_NODE = "NotADataNode"
     FENCED = "Fenced"
     TTL_OUT_OF_RANGE = "TtlOutOfRange"
-    OLD_BEAT = "OldBeat"
     RECORD_UNKNOWN = "RecordUnknown"
-    UNCONFIRMED = "Unconfirmed"
 
 
 class Ask(Enum):
@@ -184,12 +182,14 @@ class Hello:
 
     Attributes:
         asks: The sender wants one back: it has not heard everybody yet.
+        named: The sender's config names the receiver; a recovery may have left it out.
     """
 
     version: Version
     config: Version
     config_digest: str
     asks: bool = False
+    named: bool = True
 
 
 Body = VoteRequest | Grant | Refuse | Renew | Ack | Release | Fenced | Hello
@@ -204,6 +204,8 @@ class Envelope:
         generation: The sender's count of durable writes.
         seen_generation: Highest generation the sender has seen of the receiver; 0 for none.
         seen_run: The run it came from.
+        clean: Nothing runs at the sender that began with its boot, or before its agent did: all
+            that it found is verified stopped, or its own under a lease.
     """
 
     cluster: ClusterUid
@@ -216,3 +218,4 @@ class Envelope:
     body: Body
     seen_generation: int = 0
     seen_run: RunId | None = None
+    clean: bool = True

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from standfast.core.events import Send
 from standfast.core.ids import BootId, MemberUid, RunId
 from standfast.core.messages import Body, Envelope, Fenced, Release, Renew, VoteRequest
-from standfast.core.record import Record
+from standfast.core.record import Record, former_holders
 from standfast.core.state import Durable, Promise, State, Window
 from standfast.core.turn import Turn
 from standfast.core.voting import on_fenced, on_release, on_renew, on_vote_request
@@ -114,6 +114,30 @@ def vote(
     return after, tuple(replace(answer, generation=_count(seen, after)) for answer in answers)
 
 
+def _without_the_past(state: State, request: Envelope, now_ms: int) -> State:
+    """Without what no reader needs: a window that is over, members that left, earlier boots.
+
+    Who writes is alive in its boot, so every other boot of that member is over. As long as the
+    boot is suspected the entry is its proof.
+    """
+    suspected = {(s.member, s.boot) for s in former_holders(state.record)}
+    known = {member.uid for member in state.record.config.everyone()}
+    known |= {member for member, _ in suspected}
+    fenced = tuple(
+        f
+        for f in state.durable.fenced
+        if (f.member, f.boot) in suspected
+        or (f.member in known and (f.member != request.sender or f.boot == request.boot))
+    )
+    window = state.window
+    return replace(
+        state,
+        durable=replace(state.durable, fenced=fenced),
+        window=window if window is not None and now_ms < window.until_ms else None,
+        releases={uid: release for uid, release in state.releases.items() if uid in known},
+    )
+
+
 def _count(seen: Observation, after: Slot | None) -> int:
     return seen.slot.count if after is None else after.count
 
@@ -161,6 +185,7 @@ def _as_slot(seen: Observation, state: State, request: Envelope, now_ms: int) ->
     )
     if same:
         return None
+    state = _without_the_past(state, request, now_ms)
     promise, window = state.promise, state.window
     return Slot(
         voter=seen.slot.voter,

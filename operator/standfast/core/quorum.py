@@ -106,7 +106,9 @@ def start(
     record = written.record
     may_have_promised_ms = max(record.config.ttl_ms, written.promised_ttl_ms)
     hold_ms = 0 if written.voted_for is None else may_have_promised_ms
-    state = State(written, boot, run, boot_hold_until_ms=now_ms + hold_ms)
+    state = State(
+        written, boot, run, boot_hold_until_ms=now_ms + hold_ms, fenced_at=written.generation
+    )
     effects: list[Effect] = [Persist(written)]
     me = record.config.member(written.me)
     if written.halted:
@@ -185,7 +187,7 @@ def _take(turn: Turn, event: Event) -> None:
             if identity.admit(turn, envelope):
                 _receive(turn, envelope)
         case Connected(member):
-            turn.send(member, _hello(turn))
+            turn.send(member, _hello(turn, named=turn.config.member(member) is not None))
             asking.ask_again(turn, member)
         case LocalChanged():
             _local_changed(turn, event)
@@ -275,9 +277,9 @@ def _confirmed(state: State) -> bool:
     return voting.first_config_confirmed(state)
 
 
-def _hello(turn: Turn) -> Hello:
+def _hello(turn: Turn, *, named: bool = True) -> Hello:
     asks = not _confirmed(turn.state)
-    return Hello(turn.record.version, turn.config.id, turn.config.digest, asks)
+    return Hello(turn.record.version, turn.config.id, turn.config.digest, asks, named)
 
 
 def _on_hello(turn: Turn, envelope: Envelope, hello: Hello) -> None:

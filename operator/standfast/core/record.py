@@ -248,6 +248,15 @@ def first_record(config: Config) -> Record:
     return Record(version=FIRST, config=config, in_sync=frozenset(config.data_nodes()))
 
 
+def former_holders(record: Record) -> Iterator[Suspect]:
+    """Everybody who may have started something up to this record."""
+    yield from record.suspects
+    if record.holder is not None:
+        by, armed = record.holder, record.watchdog
+        watchdog_ms = None if armed is None else armed.timeout_ms
+        yield Suspect(by.member, by.boot, record.version.term, watchdog_ms)
+
+
 def with_suspect(suspects: tuple[Suspect, ...], new: Suspect) -> tuple[Suspect, ...]:
     """Add a suspect; of one member and boot only the highest term is kept."""
     same = [s for s in suspects if (s.member, s.boot) == (new.member, new.boot)]

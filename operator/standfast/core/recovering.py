@@ -13,10 +13,18 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from standfast.core.events import Declined, Recovered
-from standfast.core.holding import former_holders
 from standfast.core.ids import MemberUid, Version
 from standfast.core.proof import FULL
-from standfast.core.record import Cleared, Config, DataMode, Member, Proof, Record
+from standfast.core.record import (
+    Cleared,
+    Config,
+    DataMode,
+    Member,
+    Proof,
+    Record,
+    former_holders,
+    with_cleared,
+)
 from standfast.core.standing import rank_delay_ms
 from standfast.core.tally import needed
 from standfast.core.turn import Turn
@@ -71,7 +79,7 @@ def recovered_record(
         proofs: By member that is left out.
         term: The highest that anybody left has seen.
     """
-    version = Version(term + 1, 0)
+    version = Version(max(term, newest.version.term) + 1, 0)
     left = {member.uid for member in members}
     config = replace(
         newest.config,
@@ -93,7 +101,7 @@ def recovered_record(
         in_sync=newest.in_sync & left if keeps_copies else frozenset(config.data_nodes()),
         watchdog=None,
         suspects=tuple(s for s in suspects if s.member in left),
-        cleared=(*newest.cleared, *cleared),
+        cleared=with_cleared(newest.cleared, cleared),
         left_out=(*newest.left_out, *gone),
     )
 
@@ -131,10 +139,9 @@ def _problem(turn: Turn, record: Record) -> tuple[str, str] | None:
         return said, "read the state of the members anew"
     if config.member(turn.me) is None:
         return "the record leaves this member out", "name it, or prove it off"
-    if record.version.term <= turn.durable.term:
-        said = (
-            f"the record is of term {record.version.term}, and {turn.durable.term} was seen here"
-        )
+    seen = max(turn.durable.term, turn.record.version.term)  # a record may have come without
+    if record.version.term <= seen:
+        said = f"the record is of term {record.version.term}, and {seen} was seen here"
         return said, "make it of the highest term that anybody left has seen, plus one"
     if turn.state.holding is not None:
         return "this node holds the lease", "there is nothing to recover from"

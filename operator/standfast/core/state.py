@@ -156,12 +156,17 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The newest that was seen of another member."""
+    """The newest that was seen of another member.
+
+    Attributes:
+        before: The boot that it was in before, until the present one says that it is clean.
+    """
 
     boot: BootId
     run: RunId
     generation: int
     at_ms: int
+    before: BootId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +185,11 @@ class Local:
     Attributes:
         eligible: May stand: not in maintenance, not in cool-down, drivers promotable.
         position: How far its copy of the data reaches, in the driver's unit.
-        confirmed_in_sync: Other data nodes that its drivers confirm to be in sync.
         watchdog: Armed and tested, or none.
     """
 
     eligible: bool = False
     position: int | None = None
-    confirmed_in_sync: frozenset[MemberUid] = frozenset()
     watchdog: WatchdogArmed | None = None
 
 
@@ -210,6 +213,8 @@ class State:
         proofs: Held against suspects, the best of each; `Reserved` is not among them.
         reserved: By disk: suspects that its storage shuts out while this lease lasts.
         vouched: Who attested, for the record.
+        fenced_at: Generation with the newest power-off on this disk: a member that has seen it
+            speaks from a later boot than the one that was powered off.
     """
 
     durable: Durable
@@ -238,6 +243,7 @@ class State:
     proofs: Mapping[Suspect, Proof] = field(default_factory=dict)
     reserved: Mapping[str, frozenset[Suspect]] = field(default_factory=dict)
     vouched: Mapping[Suspect, str] = field(default_factory=dict)
+    fenced_at: int = 0
 
     @property
     def me(self) -> MemberUid:

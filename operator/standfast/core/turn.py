@@ -4,8 +4,10 @@ The only mutable thing in the core, and it never leaves `quorum.step`. It keeps 
 place: durable before sent, and nothing may delay an emergency stop.
 """
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 from standfast.core.events import (
     Effect,
@@ -20,8 +22,20 @@ from standfast.core.events import (
 from standfast.core.ids import MemberUid
 from standfast.core.messages import Body, Envelope, Fenced
 from standfast.core.proof import FULL
-from standfast.core.record import Config, MemberKind, Proof, Record, Suspect
+from standfast.core.record import (
+    Config,
+    MemberKind,
+    Proof,
+    Record,
+    Suspect,
+    former_holders,
+)
 from standfast.core.state import Durable, Holding, State
+
+PROOFS_KEPT = 16
+"""Proofs against nobody on the record that a member remembers."""
+
+T = TypeVar("T")
 
 
 class DurableChanges(TypedDict, total=False):
@@ -75,10 +89,38 @@ class Turn:
     def store_record(self, record: Record) -> None:
         """Take over a newer record; a promise given under a longer ttl is not forgotten."""
         assert record.version > self.record.version, "an older record never replaces a newer one"
-        before = self.config.ttl_ms
-        if record.config.ttl_ms < before:
-            self.save(promised_ttl_ms=max(self.durable.promised_ttl_ms, before))
+        before = self.config
+        if record.config.ttl_ms < before.ttl_ms:
+            self.save(promised_ttl_ms=max(self.durable.promised_ttl_ms, before.ttl_ms))
         self.save(record=record)
+        if record.config.id != before.id:
+            self._forget_strangers()
+        self._forget_proofs()
+
+    def _forget_strangers(self) -> None:
+        """Of members that left the config nothing is remembered but what suspects need."""
+        known = {member.uid for member in self.config.everyone()}
+        known |= {suspect.member for suspect in former_holders(self.record)}
+        fenced = tuple(f for f in self.durable.fenced if f.member in known)
+        if fenced != self.durable.fenced:
+            self.save(fenced=fenced)
+        state = self.state
+        self.state = replace(
+            state,
+            releases=_of(known, state.releases),
+            stopped=_of(known, state.stopped),
+            peers=_of(known, state.peers),
+            confirmed=state.confirmed & known,
+        )
+
+    def _forget_proofs(self) -> None:
+        """Proofs against nobody on the record: a few, for a record may yet be overtaken."""
+        wanted = set(former_holders(self.record))
+        others = [suspect for suspect in self.state.proofs if suspect not in wanted]
+        for suspect in others[: max(0, len(others) - PROOFS_KEPT)]:
+            proofs = {s: p for s, p in self.state.proofs.items() if s != suspect}
+            vouched = {s: who for s, who in self.state.vouched.items() if s != suspect}
+            self.state = replace(self.state, proofs=proofs, vouched=vouched)
 
     def emit(self, effect: Effect) -> None:
         self._effects.append(effect)
@@ -164,4 +206,9 @@ class Turn:
             body=body,
             seen_generation=0 if peer is None else peer.generation,
             seen_run=None if peer is None else peer.run,
+            clean=state.must_stop is None,
         )
+
+
+def _of(known: AbstractSet[MemberUid], held: Mapping[MemberUid, T]) -> dict[MemberUid, T]:
+    return {uid: value for uid, value in held.items() if uid in known}

@@ -332,10 +332,11 @@ def on_fenced(turn: Turn, fenced: Fenced) -> bool:
     Returns:
         Whether it was news.
     """
-    if is_fenced(turn.durable, fenced.member, fenced.boot):
+    is_known = is_fenced(turn.durable, fenced.member, fenced.boot)
+    if is_known or turn.config.member(fenced.member) is None:
         return False
     turn.save(fenced=(*turn.durable.fenced, fenced))
-    state = turn.state
+    state = replace(turn.state, fenced_at=turn.durable.generation + 1)
     promised = state.promise
     if promised is not None and (promised.holder, promised.boot) == (fenced.member, fenced.boot):
         state = replace(state, promise=None, stand_at_ms=turn.now_ms + rank_delay_ms(state))

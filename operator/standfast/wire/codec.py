@@ -61,6 +61,7 @@ class _Header(msgspec.Struct, Generic[B], array_like=True, frozen=True):
     body: B
     seen_generation: int = 0
     seen_run: RunId | None = None
+    clean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ def encode(envelope: Envelope) -> bytes:
         body=envelope.body,
         seen_generation=envelope.seen_generation,
         seen_run=envelope.seen_run,
+        clean=envelope.clean,
     )
     return bytes((VERSION, KINDS[type(envelope.body)])) + _encoder.encode(head)
 
@@ -120,4 +122,5 @@ def decode(data: bytes) -> Envelope | Refused:
         body=head.body,
         seen_generation=head.seen_generation,
         seen_run=head.seen_run,
+        clean=head.clean,
     )

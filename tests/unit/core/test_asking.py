@@ -368,6 +368,18 @@ def test_an_expired_consent_is_not_used() -> None:
     assert one.state.candidacy is None
 
 
+def test_a_consent_that_expires_between_the_two_rounds_is_not_shown_to_voters() -> None:
+    one = consented()
+    one.now_ms += 999
+    one.tell(StandRequested())
+    assert asked(one).consent is not None
+    one.now_ms += 1
+    one.grant(W)
+    assert one.state.candidacy is None
+    assert one.state.durable.voted_for is None
+    assert one.sent(VoteRequest) == []
+
+
 def test_a_consent_is_void_after_an_agent_start() -> None:
     one = consented()
     again = One(A, one.state.record.config, record=one.state.record)

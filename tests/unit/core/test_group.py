@@ -637,6 +637,29 @@ def test_what_needs_a_proof_waits_for_it_and_the_rest_does_not() -> None:
     assert world.running == {"side", "db"}
 
 
+def test_a_reservation_lets_only_the_resource_on_its_disk_start() -> None:
+    one, two = (
+        spec(DB, disk="data", suffices=enough(Need.EXCLUSIVE)),
+        spec(SIDE, disk="logs", suffices=enough(Need.EXCLUSIVE)),
+    )
+    reserved = {"data": frozenset({OLD})}
+    world = World().declare(one, two).run(100)
+    world.feed(ev.Permitted(4, HOUR_MS, (OLD,)))
+    world.feed(ev.ProofsChanged((OLD,), {}, reserved)).run(1000)
+    assert world.running == {"db"}
+    world = World().declare(spec(one, suffices=enough(Need.REPLICATED) - {Proof.LEASE_EXPIRED}))
+    world.run(100).feed(ev.Permitted(4, HOUR_MS, (OLD,)))
+    world.feed(ev.ProofsChanged((OLD,), {}, reserved)).run(1000)
+    assert world.running == set()
+
+
+def test_what_an_earlier_lease_had_reserved_is_nothing_under_the_next() -> None:
+    world = World().declare(spec(DB, disk="data", suffices=enough(Need.EXCLUSIVE))).run(100)
+    world.feed(ev.ProofsChanged((OLD,), {}, {"data": frozenset({OLD})}))
+    world.feed(ev.Permitted(4, HOUR_MS, (OLD,))).run(1000)
+    assert world.running == set()
+
+
 @pytest.mark.parametrize("proof", sorted(FULL, key=str))
 def test_every_full_proof_suffices(proof: Proof) -> None:
     world = World().declare(exclusive()).run(100)

@@ -27,9 +27,9 @@ from standfast.core.messages import (
     VoteRequest,
 )
 from standfast.core.passive import Observation, Promised, Slot, observe, vote
-from standfast.core.record import first_record
+from standfast.core.record import Suspect, first_record
 from standfast.core.state import Local, State
-from tests.unit.core.small_world import A, B, W, config_of
+from tests.unit.core.small_world import A, B, C, W, config_of
 
 
 @dataclass
@@ -243,6 +243,35 @@ def test_a_release_opens_a_window_that_the_same_observation_ends() -> None:
     assert judged(after, A, asks(2, after), seen_for_ms=TTL - 1) is None
     assert judged(after, A, asks(2, after), seen_for_ms=TTL) is not None
     assert judged(after, B, asks(2, after)) is not None
+
+
+def test_a_window_that_is_over_is_not_written_again() -> None:
+    slot = promised_to_a()
+    opened = judged(slot, A, Release(A, A1, 1, stopped=True, successor=B))
+    assert opened is not None
+    within = judged(opened, B, asks(2, opened), seen_for_ms=TTL - 1)
+    assert within is not None
+    assert within.window is not None
+    after = judged(opened, B, asks(2, opened), seen_for_ms=TTL)
+    assert after is not None
+    assert (after.window, after.window_ttl_ms) == (None, 0)
+
+
+def test_a_store_forgets_earlier_boots_of_who_writes_and_members_that_left() -> None:
+    c_boot = BootId("c1")
+    power_offs = (Fenced(A, BootId("a0")), Fenced(B, BootId("b0")), Fenced(C, c_boot))
+    old = replace(
+        EMPTY, fenced=power_offs, releases=(Release(C, c_boot, 1, stopped=True),), count=7
+    )
+    after = judged(old, A, asks(1, old))
+    assert after is not None
+    assert [f.boot for f in after.fenced] == ["b0"]
+    assert after.releases == ()
+    suspects = (Suspect(A, BootId("a0"), 1),)
+    suspected = replace(old, record=replace(old.record, suspects=suspects))
+    kept = judged(suspected, A, asks(1, suspected))
+    assert kept is not None
+    assert [f.boot for f in kept.fenced] == ["a0", "b0"]
 
 
 def test_what_a_store_cannot_judge_is_not_answered() -> None:

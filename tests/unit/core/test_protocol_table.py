@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.catalogue import ALL
+from tests.mutants.catalogue import ALL, Mutant
 
 ROOT = Path(__file__).resolve().parents[3]
 CORE = ROOT / "operator" / "standfast" / "core"
@@ -55,3 +55,10 @@ def test_each_unit_test_exists() -> None:
 
 def test_each_planted_bug_exists_and_none_is_missing() -> None:
     assert set(names(4)) == {mutant.name for mutant in ALL}
+
+
+@pytest.mark.parametrize("mutant", ALL, ids=[mutant.name for mutant in ALL])
+def test_each_planted_bug_finds_the_text_that_it_changes(mutant: Mutant) -> None:
+    text = (CORE.parent / mutant.module).read_text()
+    assert text.count(mutant.old) == 1
+    assert mutant.old != mutant.new

@@ -20,11 +20,10 @@ from standfast.core.events import (
     Stopped,
     Tick,
 )
-from standfast.core.holding import former_holders
 from standfast.core.ids import BootId, RunId, Version
 from standfast.core.messages import Ask, Fenced, Refusal, Refuse, Release, VoteRequest
 from standfast.core.quorum import Adopted
-from standfast.core.record import MemberKind, Proof
+from standfast.core.record import MemberKind, Proof, former_holders
 from standfast.core.state import Local
 from standfast.core.timing import Profile
 from tests.unit.core.one_member import One, record_of

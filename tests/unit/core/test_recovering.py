@@ -6,7 +6,7 @@ import pytest
 
 from standfast.core.events import Declined, Effect, Recovered, Tick
 from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
-from standfast.core.messages import Hello, VoteRequest
+from standfast.core.messages import Hello, Refusal, VoteRequest
 from standfast.core.record import DataMode, Holder, Proof, Record, Suspect
 from standfast.core.recovering import recovered_record, recovery_problem
 from tests.unit.core.one_member import One
@@ -74,7 +74,7 @@ def test_f38_whoever_is_left_is_elected_alone_in_the_new_incarnation() -> None:
 def test_a_member_of_the_old_incarnation_stops_when_it_meets_the_new_one() -> None:
     one = One(A, PAIR)
     one.win(W)
-    one.hear(B, Hello(Version(9, 0), Version(9, 0), "x"), incarnation=2)
+    one.hear(B, Hello(Version(9, 0), Version(9, 0), "x", named=False), incarnation=2)
     assert one.state.durable.halted
     assert one.state.holding is None
 
@@ -105,12 +105,33 @@ def test_another_record_is_declined(changes: dict[str, object], said: str) -> No
     assert one.state.durable == before
 
 
+def test_a_record_that_came_with_a_refusal_counts_as_seen() -> None:
+    """Its term is above every one that this member voted or renewed in."""
+    newer = replace(left_behind().record, version=Version(5, 2))
+    one = left_behind()
+    one.stand()
+    one.refuse(W, reason=Refusal.OLD_RECORD, record=newer)
+    assert (one.record.version, one.state.durable.term) == (Version(5, 2), 3)
+    (effect,) = taken(one, replace(recovered(one), version=Version(5, 0)))
+    assert isinstance(effect, Declined)
+    assert "is of term 5, and 5 was seen here" in effect.problem
+    taken(one, recovered(one))
+    assert one.record.config.incarnation == 2
+
+
 def test_half_a_proof_clears_nobody() -> None:
     one = left_behind()
     record = recovered_record(one.record, (member(B),), {A: Proof.WATCHDOG}, 3)
     (effect,) = taken(one, record)
     assert isinstance(effect, Declined)
     assert "less than a full proof" in effect.problem
+
+
+def test_a_former_holder_that_is_left_stays_a_suspect() -> None:
+    one = left_behind()
+    record = recovered_record(one.record, (member(A), member(B)), OFF, one.state.durable.term)
+    taken(one, record)
+    assert one.record.suspects == (Suspect(A, BootId("a-1"), 3),)
 
 
 def test_a_holder_is_not_recovered() -> None:

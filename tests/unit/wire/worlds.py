@@ -136,7 +136,14 @@ bodies = st.one_of(
     ),
     releases,
     fenced,
-    st.builds(Hello, version=versions, config=versions, config_digest=words),
+    st.builds(
+        Hello,
+        version=versions,
+        config=versions,
+        config_digest=words,
+        asks=st.booleans(),
+        named=st.booleans(),
+    ),
 )
 envelopes = st.builds(
     Envelope,
@@ -150,6 +157,7 @@ envelopes = st.builds(
     body=bodies,
     seen_generation=numbers,
     seen_run=maybe(words),
+    clean=st.booleans(),
 )
 durables = st.builds(
     Durable,
