@@ -53,6 +53,7 @@ class Checkers:
         "_grants",
         "_hung",
         "_promoted",
+        "_recovered_term",
         "_released",
         "longest_ttl_ms",
         "lost_writes",
@@ -68,6 +69,7 @@ class Checkers:
         self._acked: dict[int, int] = {}
         self._promoted: dict[str, int] = {}
         self._consented_term = 0
+        self._recovered_term = 0
         self._consents: set[int] = set()
         self.lost_writes = 0
         self.longest_ttl_ms = 0
@@ -224,11 +226,17 @@ class Checkers:
             del self._acked[number]
         self._promoted[machine.name] = term
 
+    def recovered(self, term: int) -> None:
+        """A person began a new incarnation: what nobody who is left has is given up with it."""
+        self._consents.add(term)
+        self._recovered_term = term
+
     def committed(self, machine: Machine, record: Record) -> None:
         """A majority holds a record; one that a person consented to forgives what it loses."""
         term = record.version.term
         pending = [t for t in self._consents if self._consented_term < t <= term]
-        if not record.consented or not pending:
+        by_person = record.consented or self._consented_term < self._recovered_term <= term
+        if not by_person or not pending:
             return
         self._consented_term = term
         have = set(machine.database.log) if machine.database is not None else set()

@@ -81,6 +81,7 @@ WEIGHTS: dict[FaultKind, int] = {
     K.ADD_VOTER: 2,
     K.REMOVE_VOTER: 2,
     K.CONSENT: 1,
+    K.MAJORITY_LOST: 1,
     K.DISK_SEIZED: 3,
     K.WATCHDOG_OFF: 1,
 }
@@ -297,6 +298,8 @@ def _fault(chance: Random, plan: Plan, at_ms: int, kind: FaultKind) -> Fault:
             return Fault(at_ms, kind, lasts_ms=4 * about_ms, value=chance.randrange(2))
         case K.WATCHDOG_OFF:
             return Fault(at_ms, kind, lasts_ms=4 * about_ms)
+        case K.MAJORITY_LOST:
+            return Fault(plan.busy_ms * 9 // 10, kind)
         case K.RETIME:
             return Fault(at_ms, kind, value=chance.choice((60, 100, 140, 300)))
         case K.ADD_VOTER:

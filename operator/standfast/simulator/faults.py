@@ -19,6 +19,7 @@ from standfast.core.events import (
 )
 from standfast.core.proof import Need
 from standfast.core.record import Proof
+from standfast.core.tally import needed
 from standfast.simulator.machine import Machine, Power
 from standfast.simulator.network import Link
 from standfast.simulator.overseer import retimed
@@ -84,6 +85,7 @@ class Faults:
             FaultKind.ADD_VOTER: self._add_voter,
             FaultKind.REMOVE_VOTER: self._remove_voter,
             FaultKind.CONSENT: self._consent,
+            FaultKind.MAJORITY_LOST: self._majority_lost,
             FaultKind.DISK_SEIZED: self._disk_seized,
             FaultKind.WATCHDOG_OFF: self._watchdog_off,
         }
@@ -341,6 +343,21 @@ class Faults:
             world.forget(copy)
 
         return end
+
+    def _majority_lost(self, _: Fault) -> None:
+        """A site burns down; one data node is left, and no majority."""
+        world = self.world
+        config = world.newest_config()
+        twins = any(len(places) > 1 for places in world.places.values())
+        if twins or world.stores or config.leaving is not None or not world.may_lose_a_member():
+            return
+        nodes = [world.names[uid] for uid in config.data_nodes()]
+        spared = nodes[world.between(0, len(nodes))]
+        names = [member.name for member in config.members if member.name != spared]
+        while len(config.members) - len(world.lost) >= needed(config.members):
+            name = names.pop(world.between(0, len(names)))
+            world.lost.add(name)
+            world.machines[name].power_off("destroyed")
 
     def _disk_seized(self, _: Fault) -> None:
         """The holder's driver has the storage shut everybody else out."""

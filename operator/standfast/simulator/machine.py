@@ -133,7 +133,7 @@ class Machine:
 
     def power_on(self) -> None:
         """Boot: `/run` is empty, the clock counts from anew, the agent is started."""
-        if self.power is not Power.OFF:
+        if self.power is not Power.OFF or self.name in self.world.lost:
             return
         world = self.world
         self.boots += 1

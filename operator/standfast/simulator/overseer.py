@@ -14,6 +14,7 @@ from standfast.core.events import (
     ConsentGiven,
     FencedReported,
     ProofHeld,
+    Recovered,
     ReleaseRequested,
     StandRequested,
 )
@@ -22,6 +23,7 @@ from standfast.core.messages import Consent, Fenced
 from standfast.core.proof import unproven
 from standfast.core.quorum import durable_for
 from standfast.core.record import DataMode, Member, Proof, Suspect
+from standfast.core.recovering import recovered_record, recovery_problem
 from standfast.core.state import State
 from standfast.core.timing import Timing
 from standfast.simulator.machine import Machine, Power
@@ -285,8 +287,45 @@ class People:
         world.network.carry(link, machine.receive, ConsentGiven(consent, until_ms))
         world.network.carry(link, machine.receive, StandRequested())
 
+    def recover(self) -> None:
+        """Begin a new incarnation with those who are left, once all the others are seen to be off.
+
+        What they do not have is lost with that: whoever gives the order accepts it.
+        """
+        world = self.world
+        left: dict[MemberUid, Machine] = {}
+        for member in world.newest_config().everyone():
+            place = world.places[member.uid][0]
+            state = place.process.state
+            if state is not None and not state.durable.halted:
+                left[member.uid] = place
+            elif member.name not in world.lost and state is None:
+                return  # it is about to answer
+            else:
+                place.power_off("by hand, before the others are recovered without it")
+        states = [place.process.state for place in left.values()]
+        known = [state for state in states if state is not None]
+        if not known:
+            return
+        newest = max((state.record for state in known), key=lambda record: record.version)
+        gone = {m.uid for m in newest.config.everyone()} - set(left)
+        bound = [s for s in known if s.holding is not None or s.promise is not None]
+        holds = any(_is_bound(s, left[s.me].now_ms()) for s in bound)
+        if recovery_problem(newest.config, set(left), gone, holds) is not None:
+            return
+        members = tuple(m for m in newest.config.everyone() if m.uid in left)
+        term = max(max(state.durable.term, state.term_seen) for state in known)
+        proofs = dict.fromkeys(gone, Proof.ATTESTED)
+        record = recovered_record(newest, members, proofs, term)
+        world.coverage.count("overseer", "recovered")
+        world.note("person", f"recovers with {', '.join(member.name for member in members)}")
+        world.checkers.recovered(record.version.term)
+        for place in left.values():
+            world.network.carry(("person", place.name), place.receive, Recovered(record))
+        world.timeline.after(5_000_000, world.find_again)
+
     def look(self) -> None:
-        """In a calm cluster that nobody may lead, consent to the best copy."""
+        """In a calm cluster that nobody may lead, recover it, or consent to the best copy."""
         world = self.world
         world.timeline.after(LOOK_US, self.look)
         now_us = world.timeline.now_us
@@ -295,6 +334,9 @@ class People:
             return
         if self._nobody_since_us is None:
             self._nobody_since_us = now_us
+        if world.lost and now_us - self._nobody_since_us >= LOSS_PATIENCE_US:
+            self._nobody_since_us = now_us
+            self.recover()
         replicated = world.plan.data in {DataMode.REPLICATED, DataMode.REPLICATED_ASYNC}
         if not replicated or now_us - self._nobody_since_us < LOSS_PATIENCE_US:
             return
@@ -303,6 +345,12 @@ class People:
         if best is not None:
             world.coverage.count("overseer", "consented")
             self.consent(best)
+
+
+def _is_bound(state: State, now_ms: int) -> bool:
+    """Whether a member holds, or has promised to whoever may hold."""
+    promise = state.promise
+    return state.holds(now_ms) or (promise is not None and now_ms < promise.until_ms)
 
 
 def retimed(timing: Timing, percent: int) -> Timing:

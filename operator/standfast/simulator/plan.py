@@ -65,6 +65,7 @@ class FaultKind(Enum):
     ADD_VOTER = "AddVoter"
     REMOVE_VOTER = "RemoveVoter"
     CONSENT = "Consent"  # a person accepts the loss if who leads
+    MAJORITY_LOST = "MajorityLost"  # so many machines are destroyed that no majority is left
     DISK_SEIZED = "DiskSeized"  # the storage is asked to shut who out
 
 

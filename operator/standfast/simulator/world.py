@@ -97,6 +97,7 @@ class World:
         "faults",
         "fence_broken",
         "fence_us_max",
+        "lost",
         "machines",
         "names",
         "need",
@@ -132,6 +133,7 @@ class World:
         self.fence_us_max = 3_000_000
         self.calm = False
         self.down: set[str] = set()
+        self.lost: set[str] = set()
         self.wanted = [machine.name for machine in plan.machines]
         self.machines: dict[str, Machine] = {}
         self.stores: dict[str, Store] = {}
@@ -272,7 +274,7 @@ class World:
         """
         record = self.newest_record()
         config = record.config
-        if record.version == FIRST:
+        if record.version == FIRST or self.lost:
             return False
         gone = 0
         nodes = 0
@@ -288,9 +290,17 @@ class World:
         smallest = min(len(electorate) for electorate in config.electorates())
         return not twins and nodes > 1 and smallest - gone - 1 > smallest // 2
 
+    def find_again(self) -> None:
+        """Machines that were lost for good turn up after all, one after the other."""
+        if self.lost:
+            name = min(self.lost)
+            self.lost.discard(name)
+            self.note("world", f"{name} is found again, with its old disk")
+            self.timeline.after(2_000_000, self.find_again)
+
     def newest_record(self) -> Record:
         known = [m.journal.record for m in self.machines.values() if m.journal is not None]
-        return max(known, key=lambda record: record.version)
+        return max(known, key=lambda record: (record.config.incarnation, record.version))
 
     def newest_config(self) -> Config:
         return self.newest_record().config
