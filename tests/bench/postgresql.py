@@ -20,6 +20,7 @@ from standfast.lab.databases import (
     Variant,
     declare,
     install_all,
+    kill_postmaster,
     make_application,
     settle,
     sql,
@@ -54,12 +55,6 @@ _TPS = re.compile(r"tps = ([0-9.]+) \(without")
 _STEPS = ("wonMs", "recordMs", "proofMs", "servingMs")
 
 
-def kill_postmaster(cluster: LabCluster, node: str) -> None:
-    """The first process of the server dies as if the kernel had chosen it."""
-    kill = ["systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", UNIT]
-    cluster.lab.vm(node).exec(kill)
-
-
 def faults(cluster: LabCluster) -> dict[str, tuple[Fault, str]]:
     """Case -> what happens, and who must serve afterwards."""
     lab = cluster.lab
@@ -69,7 +64,7 @@ def faults(cluster: LabCluster) -> dict[str, tuple[Fault, str]]:
 
     return {
         "pg-vm-crash": (lambda active, _: lab.vm(active).off(seen=False), "standby"),
-        "pg-postmaster-kill": (lambda active, _: kill_postmaster(cluster, active), "active"),
+        "pg-postmaster-kill": (lambda active, _: kill_postmaster(lab.vm(active)), "active"),
         "pg-isolation": (lambda active, _: lab.net.cut(active), "standby"),
         "pg-switchover": (switch_over, "standby"),
     }

@@ -4,6 +4,7 @@ The lab is one of its own, so the addresses of the example are moved to where it
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 
 from standfast.errors import UserError
 from standfast.lab.cluster import LabCluster
-from standfast.lab.databases import bring_up, settle, vip
+from standfast.lab.databases import bring_up, kill_postmaster, settle, signal_server, vip
 from standfast.lab.installation import Wanted
 from standfast.lab.kubectl import until
 from standfast.lab.lab import Lab
@@ -23,6 +24,7 @@ from tests.e2e.conftest import mend
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 NAME = "e2epg"
+RESTARTS = 3
 
 
 @dataclass
@@ -42,6 +44,11 @@ class Orders:
         verdict = self.ledger.check()
         silence_ms = longest_silence_ms(running.writes)
         print(f"\n{verdict.acknowledged} acknowledged; longest silence {silence_ms:.0f} ms")
+
+
+def now_ms() -> float:
+    """As the writer tells its times."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e6
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +116,67 @@ def test_a_lost_standby_is_said_and_costs_writes_a_stated_time(orders: Orders) -
         orders.cluster.wait("Protected", "False")
         writing.wait_for(50)
     assert longest_silence_ms(writing.writes) < 4000
+
+
+def test_a_killed_server_is_started_in_place_and_after_some_times_handed_over(
+    orders: Orders,
+) -> None:
+    lab, active, standby = orders.lab, orders.cluster.active, orders.cluster.standby
+    with orders.writing() as writing:
+        for count in range(RESTARTS + 1):
+            since_ms = now_ms()
+            kill_postmaster(lab.vm(active))
+            writing.wait_for_failure(since_ms)
+            writing.wait_for(50)
+            if count == 0:
+                assert orders.cluster.active == active
+        orders.cluster.wait_active(standby)
+        writing.wait_for(50)
+    assert longest_silence_ms(writing.writes) < 4000
+    # The cool-down lasts as long as the window of `onFailure`; an agent that starts has none.
+    lab.vm(active).exec(["systemctl", "restart", "standfast-agent"])
+
+
+def test_killed_processes_of_the_replication_move_nothing(orders: Orders) -> None:
+    """Each takes all connections of its server with it, which recovers by itself."""
+    lab, active, standby = orders.lab, orders.cluster.active, orders.cluster.standby
+    with orders.writing() as writing:
+        since_ms = now_ms()
+        signal_server(lab.vm(active), "walsender", "KILL")
+        writing.wait_for_failure(since_ms)
+        writing.wait_for(50)
+        signal_server(lab.vm(standby), "walreceiver", "KILL")
+        writing.wait_for(50)
+    assert orders.cluster.active == active
+    assert longest_silence_ms(writing.writes) < 4000
+
+
+def test_without_the_witness_writes_go_on(orders: Orders) -> None:
+    with orders.writing() as writing:
+        orders.lab.cut_witness("third")
+        orders.cluster.wait("Protected", "False")
+        writing.wait_for(50)
+    assert longest_silence_ms(writing.writes) < 500
+
+
+def test_what_was_given_up_waits_for_the_one_that_has_everything(orders: Orders) -> None:
+    """Both nodes down, and first to return is the copy that lacks writes."""
+    lab, cluster = orders.lab, orders.cluster
+    active, standby = cluster.active, cluster.standby
+    with orders.ledger.writing() as writing:
+        lab.vm(standby).off()
+        cluster.wait("InSync", "False")
+        assert "at risk until it has them" in cluster.condition("InSync")["message"]
+        writing.wait_for(50)
+        lab.vm(active).off()
+    lab.vm(standby).on()
+    cluster.wait_role(standby, "Standby")
+    time.sleep(3)  # longer than an election takes: what is tested is that nothing happens
+    assert cluster.agent_status(standby)["role"] == "Standby"
+    lab.vm(active).on()
+    cluster.wait_active(active)
+    with orders.writing():
+        pass
 
 
 def test_a_second_resource_for_the_same_server_is_refused(orders: Orders) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from standfast.errors import UserError
 from standfast.lab.cluster import LabCluster
-from standfast.lab.databases import Variant, bring_up, settle, vip, write_ahead
+from standfast.lab.databases import Variant, bring_up, settle, signal_server, vip, write_ahead
 from standfast.lab.installation import Wanted
 from standfast.lab.kubectl import until
 from standfast.lab.lab import Lab
@@ -68,7 +68,7 @@ def test_beyond_the_bound_nobody_takes_over_and_the_loss_is_said(orders: Orders)
     active, standby = orders.cluster.active, orders.cluster.standby
     lab, cluster = orders.lab, orders.cluster
     with orders.ledger.writing():
-        stop_receiving(orders, standby)
+        signal_server(lab.vm(standby), "walreceiver", "STOP")
         write_ahead(lab.vm(active), 2 * BOUND_BYTES)
         cluster.wait("InSync", "False")
         cluster.wait("Protected", "False")
@@ -87,7 +87,7 @@ def test_beyond_the_bound_nobody_takes_over_and_the_loss_is_said(orders: Orders)
     with orders.ledger.writing():
         pass
     orders.ledger.check()
-    go_on_receiving(orders, standby)
+    signal_server(lab.vm(standby), "walreceiver", "CONT")
 
 
 def test_a_power_off_loses_at_most_what_was_stated(orders: Orders) -> None:
@@ -105,12 +105,3 @@ def test_a_power_off_loses_at_most_what_was_stated(orders: Orders) -> None:
         return None if "known: Bounded" in shown and "bytesMax: 262144" in shown else shown
 
     until("a FailoverRecord with the bound", look, 20)
-
-
-def stop_receiving(orders: Orders, standby: str) -> None:
-    """The process that receives the log hangs, and is still connected."""
-    orders.lab.vm(standby).exec(["pkill", "-STOP", "-f", "[w]alreceiver"])
-
-
-def go_on_receiving(orders: Orders, standby: str) -> None:
-    orders.lab.vm(standby).exec(["pkill", "-CONT", "-f", "[w]alreceiver"], check=False)

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from pathlib import Path
@@ -35,6 +35,7 @@ CLUSTER = "5d1d7b1e-0000-4000-8000-000000000001"
 PATIENCE_S = 30.0
 HBA = "local all all peer\nhost all all 127.0.0.1/32 scram-sha-256\n"
 WATCH_S = 0.01
+NO_DISKS: Mapping[str, int] = {}
 
 
 def as_postgres(*argv: str | Path) -> None:
@@ -289,9 +290,26 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def _mount(root: Path, size_bytes: int) -> None:
+    options = f"size={size_bytes},mode=755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "disk", root], check=True)
+
+
+def _unmount(root: Path) -> None:
+    subprocess.run(["umount", root], check=True)
+
+
 @contextlib.asynccontextmanager
-async def nodes(*names: str, all_in_one: bool = False) -> AsyncIterator[list[PgNode]]:
-    """Nodes without data, tended; the first one is the one to begin with."""
+async def nodes(
+    *names: str, all_in_one: bool = False, disks: Mapping[str, int] = NO_DISKS
+) -> AsyncIterator[list[PgNode]]:
+    """Nodes without data, tended; the first one is the one to begin with.
+
+    Args:
+        names: Of the nodes.
+        all_in_one: Settings among the data.
+        disks: Nodes that have a disk of their own, of so many bytes.
+    """
     base = Path(tempfile.mkdtemp(prefix="standfast-pg-", dir="/dev/shm"))
     os.chmod(base, 0o755)  # noqa: PTH101 -- once, before anything runs
     made: list[PgNode] = []
@@ -299,6 +317,8 @@ async def nodes(*names: str, all_in_one: bool = False) -> AsyncIterator[list[PgN
         for name in names:
             root = base / name
             root.mkdir(mode=0o755)
+            if name in disks:
+                _mount(root, disks[name])
             shutil.chown(root, "postgres", "postgres")
             begins = not made
             made.append(PgNode(name, root, free_port(), begins=begins, all_in_one=all_in_one))
@@ -311,6 +331,8 @@ async def nodes(*names: str, all_in_one: bool = False) -> AsyncIterator[list[PgN
         for node in made:
             await node.forget()
             node.power_off()
+            if node.name in disks:
+                _unmount(node.root)
         shutil.rmtree(base)
 
 

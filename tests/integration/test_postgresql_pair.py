@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections.abc import AsyncIterator
 
@@ -15,6 +16,7 @@ from tests.integration.postgresql_bed import APP, PgNode, Writer, nodes
 
 pytestmark = pytest.mark.root
 
+DISK_BYTES, ROOM_BYTES = 256 << 20, 24 << 20
 PROMOTED_S = 0.5
 """From the order to the first write, on a busy machine; idle it is a tenth of that."""
 
@@ -394,3 +396,39 @@ async def test_a_connection_that_is_broken_again_and_again(
     await a.driver.kill()
     await b.start()
     assert set(writer.acknowledged) <= set(numbers(b))
+
+
+async def test_a_standby_with_a_full_disk_is_not_waited_for_and_comes_back_with_room() -> None:
+    """F55."""
+    async with nodes("a", "b", disks={"b": DISK_BYTES}) as (a, b):
+        a.init()
+        for node in (a, b):
+            node.tend()
+        await a.start()
+        await a.until_invites()
+        for statement in APP.split(";"):
+            a.sql(statement)
+        a.lead(b)
+        await b.until_follows()
+        await in_sync(a, b)
+        ballast = b.root / "ballast"
+        ballast.write_bytes(b"x" * (shutil.disk_usage(b.root).free - ROOM_BYTES))
+        a.driver.require(frozenset())
+        await a.until(lambda replication: "wait" not in replication.message)
+        a.sql(f"SELECT pg_logical_emit_message(true, 'x', repeat('x', {2 * ROOM_BYTES}))")
+        said = await b.driver.ready()
+        assert any("is full" in sentence for sentence in said), said
+
+        def is_behind(replication: Replication) -> bool:
+            follower = seen(replication, b)
+            return follower is None or not follower.is_connected or follower.lag_bytes > 0
+
+        await a.until(is_behind)
+        async with Writer(a.dsn) as writer:
+            await writer.until_writes(20)
+            assert is_behind(a.driver.replication())
+            ballast.unlink()
+            await in_sync(a, b)
+            await writer.until_writes(20)
+        await b.until_follows()
+        assert set(writer.acknowledged) <= set(numbers(b))

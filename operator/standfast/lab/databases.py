@@ -120,6 +120,17 @@ def dsn(address: str) -> str:
     return f"host={address} port=5432 dbname={APP} user={APP} password={APP}"
 
 
+def kill_postmaster(vm: LabVm) -> None:
+    """The first process of the server dies as if the kernel had chosen it."""
+    vm.exec(["sh", "-c", f"kill -KILL $(head -n 1 {DATA}/postmaster.pid)"])
+
+
+def signal_server(vm: LabVm, process: str, signal: str) -> None:
+    """Send a signal to the processes of a server of one kind: `walsender`, `walreceiver`."""
+    pattern = f"[{process[0]}]{process[1:]}"  # not the command that looks for it
+    vm.exec(["pkill", f"-{signal}", "-f", pattern])
+
+
 def write_ahead(vm: LabVm, size_bytes: int) -> None:
     """Let the log of the active node grow by so much, with something that no table has."""
     sql(vm, f"SELECT pg_logical_emit_message(true, 'ballast', repeat('x', {size_bytes}))")

@@ -26,7 +26,11 @@ AGAIN_S = 0.02
 ASK_AGAIN_S, ASK_S = 0.02, 0.2
 WRITE_S = 0.4
 """A write that takes longer was not acknowledged."""
-SETTINGS = "connect_timeout=2 tcp_user_timeout=400 keepalives_idle=1 keepalives_interval=1"
+SETTINGS = (
+    "connect_timeout=2 tcp_user_timeout=400 keepalives_idle=1 keepalives_interval=1 "
+    "sslmode=disable gssencmode=disable"
+)
+"""Without TLS: its handshake would be measured with every reconnection."""
 
 
 async def write(dsn: str, numbers: Iterator[int], pause_s: float) -> None:
