@@ -295,7 +295,9 @@ class People:
         world = self.world
         left: dict[MemberUid, Machine] = {}
         for member in world.newest_config().everyone():
-            place = world.places[member.uid][0]
+            place = next(iter(world.places.get(member.uid, ())), None)
+            if place is None:
+                continue  # its disk was wiped since: nobody is this member any more
             state = place.process.state
             if state is not None and not state.durable.halted:
                 left[member.uid] = place
