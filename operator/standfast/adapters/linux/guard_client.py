@@ -84,6 +84,7 @@ class GuardClient:
         self._connected = asyncio.Event()
         self._ended = asyncio.Event()
         self._report: Callable[[GuardEvent], None] = _nobody
+        self._heard_s = 0.0
         self._is_back = False
         self._has_inherited = False
 
@@ -229,7 +230,8 @@ class GuardClient:
                 return "its end of the connection closed"
             oldest = min(self._unanswered.values(), default=None)
             if oldest is None:
-                self._send_ping()
+                if loop.time() - self._heard_s >= ANSWER_S / 2:  # a renewal's answer is one too
+                    self._send_ping()
             elif loop.time() - oldest > ANSWER_S:
                 return f"it has not answered for {ANSWER_S:g} s"
 
@@ -245,6 +247,7 @@ class GuardClient:
                 asyncio.get_running_loop().remove_reader(self._socket)
                 self._ended.set()
                 return
+            self._heard_s = asyncio.get_running_loop().time()
             with contextlib.suppress(MalformedError):
                 self._take(protocol.load(data))
 
