@@ -186,7 +186,8 @@ class Node:
                 self._tell_proofs()
             case Standing():
                 if self._state.holding is None:
-                    self._takeover.stood(now_ms, self._holder_heard_ms(now_ms))
+                    heard_ms = self._holder_heard_ms(now_ms)
+                    self._takeover.stood(now_ms, heard_ms, self._replicas.lacks(self._state))
             case GaveUp():
                 self._takeover.gave_up()
             case Halted() | Declined() | Persist() | Send():
@@ -510,10 +511,12 @@ class Node:
                 self._mailbox.put(self._hand_over)
             case ev.Serving(term):
                 self._takeover.served(term, self._clock.now_ms())
-                outage_ms = self._takeover.outage_ms
-                fields = values(term=term)
-                if outage_ms is not None:
-                    fields = values(term=term, outage_ms=outage_ms)
+                measured = {
+                    "outage_ms": self._takeover.outage_ms,
+                    "lacked_bytes": self._takeover.lacked_bytes,
+                }
+                known = {key: value for key, value in measured.items() if value is not None}
+                fields = values(term=term, **known)
                 self._chronicle.note("Serving", "Everything critical runs", fields)
             case ev.Note(kind, message, fields):
                 self._chronicle.note(kind, message, fields)

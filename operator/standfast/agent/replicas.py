@@ -160,6 +160,15 @@ class Replicas:
         reached = [one.position for one in found if one.is_of_leader and one.position is not None]
         return sum(reached) if found and len(reached) == len(found) else None
 
+    def lacks(self, state: State) -> int | None:
+        """How many bytes of what is recorded this node lacks; none where nothing may be lost."""
+        config, holder = state.record.config, state.record.holder
+        if config.data is not DataMode.REPLICATED_ASYNC or holder is None:
+            return None
+        if holder.member == state.me:
+            return 0
+        return bounds.Distance(holder.member, state.record.position, self.position()).bytes
+
     def _keep_position(self, voter: Quorum, now_ms: int) -> None:
         """Let the record say how far the data reach: what may be lost counts from there."""
         found = [copy.replication() for copy in self._copies().values()]

@@ -19,6 +19,7 @@ class _Times:
     proof_ms: int | None = None
     serving_ms: int | None = None
     heard_ms: int | None = None
+    lacked_bytes: int | None = None
     proof: str = ""
 
 
@@ -31,15 +32,20 @@ class Takeover:
         self._proofs: list[ProofStatus] = []
         self._suspects: tuple[Suspect, ...] = ()
 
-    def stood(self, now_ms: int, heard_ms: int | None = None) -> None:
+    def stood(
+        self, now_ms: int, heard_ms: int | None = None, lacked_bytes: int | None = None
+    ) -> None:
         """A first question went out; the time counts from here.
 
         Args:
             now_ms: Now.
             heard_ms: When the last word came from whoever held before; none when none came.
+            lacked_bytes: How much this node lacks of what is recorded; asynchronous data only.
         """
         if self._candidacy is None:
-            self._candidacy = _Times(now_ms, datetime.now(UTC), heard_ms=heard_ms)
+            self._candidacy = _Times(
+                now_ms, datetime.now(UTC), heard_ms=heard_ms, lacked_bytes=lacked_bytes
+            )
 
     def gave_up(self) -> None:
         self._candidacy = None
@@ -81,6 +87,11 @@ class Takeover:
         if last is None or last.serving_ms is None or last.heard_ms is None:
             return None
         return last.serving_ms - last.heard_ms
+
+    @property
+    def lacked_bytes(self) -> int | None:
+        """How much this node lacked when it stood, of what the members had agreed on."""
+        return None if self._last is None else self._last.lacked_bytes
 
     @property
     def proofs(self) -> tuple[ProofStatus, ...]:

@@ -50,6 +50,7 @@ class Move:
         planned: Somebody had asked for it.
         complete: The log of the node that it left has been read.
         outage_ms: From the last word of the old node, as the new one heard it, to service.
+        lacked_bytes: How much the new node lacked of what was recorded: asynchronous data.
     """
 
     term: int
@@ -64,6 +65,7 @@ class Move:
     proofs: tuple[ProofUsed, ...]
     timeline: tuple[Step, ...]
     outage_ms: int | None = None
+    lacked_bytes: int | None = None
 
     @property
     def took_ms(self) -> int:
@@ -148,12 +150,13 @@ def _move(before: _Tenure, after: _Tenure, logs: Logs, names: Mapping[str, str])
         evidence=tuple(_evidence(before.node, entry) for entry in end),
         proofs=proofs,
         timeline=_timeline(log, names),
-        outage_ms=_outage_ms(log[-1]),
+        outage_ms=_number(log[-1], "outage_ms"),
+        lacked_bytes=_number(log[-1], "lacked_bytes"),
     )
 
 
-def _outage_ms(serving: LogEntry) -> int | None:
-    told = serving.fields.get("outage_ms")
+def _number(serving: LogEntry, key: str) -> int | None:
+    told = serving.fields.get(key)
     return told if isinstance(told, int) else None
 
 
@@ -270,7 +273,7 @@ def record_of(
         completed_at=move.completed_at,
         took_ms=move.took_ms,
         outage_ms=move.outage_ms,
-        data_loss=_loss(data, loss_max),
+        data_loss=_loss(data, loss_max, move),
         timeline=move.timeline,
     )
     return status.model_copy(update={"from_": move.from_})
@@ -287,17 +290,19 @@ def _first_proof(move: Move) -> Proof:
     return move.proofs[0].proof if move.proofs else Proof.LEASE_EXPIRED
 
 
-def _loss(data: DataMode, loss_max: int) -> DataLoss:
+def _loss(data: DataMode, loss_max: int, move: Move) -> DataLoss:
     if data is DataMode.REPLICATED_ASYNC:
+        lacked = move.lacked_bytes
+        said = f"at most {size(loss_max)}" if lacked is None else size(lacked)
         return DataLoss(
             known=LossKnown.BOUNDED,
-            bytes_max=loss_max,
-            message=f"at most {size(loss_max)} up to the position that the members had last agreed"
-            " on, and what was acknowledged after it, in about a second and a lease",
+            bytes_max=loss_max if lacked is None else lacked,
+            message=f"{said} of what the members had last agreed on, and what was acknowledged "
+            "after that, in about a second and a lease",
         )
-    said = {
+    why = {
         DataMode.NONE: "the cluster declares no data",
         DataMode.SHARED_DISK: "both nodes use one disk",
         DataMode.REPLICATED: "only a node with every acknowledged write may take over",
     }[data]
-    return DataLoss(known=LossKnown.NONE, message=said)
+    return DataLoss(known=LossKnown.NONE, message=why)

@@ -345,6 +345,14 @@ def test_a_takeover_beyond_the_bound_is_withheld_and_says_what_would_be_lost(nod
     assert not node.sink.alerts
 
 
+def test_how_much_a_node_lacks_is_known_before_it_stands(node: Node) -> None:
+    now = asynchronous(state(B, record(A)), position=300)
+    node.copy.now = Replication(Part.STANDBY, "", position=250, is_of_leader=True)
+    assert node.replicas.lacks(now) == 50
+    assert node.replicas.lacks(asynchronous(state(B, record(B, holder=B)), position=300)) == 0
+    assert node.replicas.lacks(state(B, record(A))) is None
+
+
 def test_an_active_node_that_nobody_follows_closely_says_so(node: Node) -> None:
     voter = FakeVoter(asynchronous(state(A, record(A), record(A))))
     near = follower(450)

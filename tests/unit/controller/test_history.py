@@ -77,5 +77,20 @@ def test_the_outage_counts_from_the_last_word_of_the_old_node() -> None:
     assert "1.64 s after the last word of a" in (told.message or "")
 
 
+def test_what_an_asynchronous_takeover_may_have_lost_is_told_by_what_the_node_lacked() -> None:
+    served = tenure(5, "uid-a")[:-1]
+    known = log(*served, ("Serving", {"term": 5, "lacked_bytes": 3 << 10}))
+    (move,) = moves({"b": known}, NAMES, {})
+    loss = record_of(move, DataMode.REPLICATED_ASYNC, loss_max=1 << 20).data_loss
+    assert loss is not None
+    assert (loss.known.value, loss.bytes_max) == ("Bounded", 3 << 10)
+    assert (loss.message or "").startswith("3.0 KiB of what the members had last agreed on")
+    (move,) = moves({"b": log(*tenure(5, "uid-a"))}, NAMES, {})
+    loss = record_of(move, DataMode.REPLICATED_ASYNC, loss_max=1 << 20).data_loss
+    assert loss is not None
+    assert loss.bytes_max == 1 << 20
+    assert (loss.message or "").startswith("at most 1.0 MiB of what")
+
+
 def test_a_first_tenure_is_no_move() -> None:
     assert moves({"a": log(*tenure(1))}, NAMES, {}) == []
