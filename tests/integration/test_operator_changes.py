@@ -3,9 +3,12 @@
 Every test watches what ran on the active node throughout: not one stop, not one start.
 """
 
+import asyncio
 import json
+import os
 import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,11 @@ from zlib import crc32
 import pytest
 
 from standfast.adapters.kube.paths import SECRETS
-from standfast.controller.seats import REPLACE
+from standfast.api.words import ATTEST, REPLACE
 from standfast.core.record import MemberKind
 from standfast.core.timing import Profile
 from tests.integration.kube_parts import KubeLab, kube_lab
-from tests.integration.member_bed import Party, boottime_ms
+from tests.integration.member_bed import ROOT, Party, boottime_ms
 from tests.integration.operator_bed import (
     CLUSTER,
     NAMESPACE,
@@ -168,3 +171,94 @@ async def test_a_node_that_serves_hands_over_before_it_is_removed(pair: Operator
     )
     waiting = await pair.until(lambda c: c["status"].get("active") == other, within_s=60)
     print(condition(waiting, "Reconciling"))
+
+
+async def command(bed: OperatorBed, *arguments: str) -> tuple[int, str]:
+    """`kubectl standfast`, as a person types it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from standfast.cli.main import main; main()",
+        *arguments,
+        "-n",
+        NAMESPACE,
+        "--kubeconfig",
+        str(bed.kube.kubeconfig),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), "STANDFAST_APPROVER": "ada"},
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+async def test_f38_recovered_with_whoever_is_left_and_whole_again(pair: OperatorBed) -> None:
+    old = await pair.active()
+    left = next(name for name in pair.machines if name != old)
+    assert pair.witness is not None
+    assert (await command(pair, "recover", CLUSTER, "-y"))[0] == 3, "a majority answers"
+    pair.machines[old].off()
+    pair.witness.signal(signal.SIGKILL)
+    await pair.until(lambda c: condition(c, "Ready").get("reason") == "NoMajority")
+    code, said = await command(pair, "recover", CLUSTER, "-y")
+    assert (code, "neither answers nor is proven off" in said) == (3, True), said
+    code, said = await command(
+        pair, "recover", CLUSTER, "-y", "--attest", old, "--attest", "third"
+    )
+    assert code == 0, said
+    served = await pair.until(lambda c: c["status"].get("active") == left)
+    assert served["status"]["incarnation"] == 2
+    began_ms = boottime_ms()
+    pair.witness.start()  # meets the new one, stops, forgets, joins again
+    pair.machines[old].start()
+    bundle = (await pair.secret(f"{CLUSTER}-{old}-bundle"))["bundle.json"]
+    await pair.until(lambda c: c["status"]["witness"] == "1/1", within_s=60)
+    await asyncio.to_thread(pair.machines[old].process.wait, 60)  # type: ignore[union-attr]
+    (pair.machines[old].directory / "bundle.json").write_text(bundle)
+    pair.machines[old].start()
+    await pair.settled(60)
+    assert interruptions(pair, left, began_ms) == []
+
+
+async def test_f98_a_consent_is_shown_asked_for_and_used(kube: KubeLab, tmp_path: Path) -> None:
+    async with (
+        vcenter_lab("opcons", board=Plant()) as vcenter,
+        operator_bed(kube, vcenter, tmp_path, 99) as bed,
+    ):
+        bed.operator().start()
+        await bed.declare(data="ReplicatedAsync")
+        await bed.enrol()
+        await bed.until(lambda c: truth(c, "Ready") == "True", within_s=60)
+        old = await bed.active()
+        other = next(name for name in bed.machines if name != old)
+        code, said = await command(bed, "consent", CLUSTER)
+        assert (code, "no node of orders waits" in said) == (3, True), said
+        bed.machines[old].off()
+        await bed.until(lambda c: bool(c["status"].get("candidates")))
+        code, said = await command(bed, "consent", CLUSTER, "--show")
+        print(said)
+        assert (code, other in said, "lost" in said) == (0, True, True)
+        code, said = await command(bed, "consent", CLUSTER, "--lose", other, "-y")
+        assert code == 0, said
+        assert await bed.active() == other
+
+
+async def test_an_attestation_stays_on_record(pair: OperatorBed) -> None:
+    old = await pair.active()
+    boot = pair.machines[old].boot
+    code, said = await command(pair, "attest", CLUSTER, old, "-y")
+    assert (code, "it is not off" in said) == (3, True), said
+    pair.machines[old].off()
+    await pair.until(
+        lambda c: c["status"].get("active") not in {old, None} and truth(c, "Ready") == "True"
+    )
+    code, said = await command(pair, "attest", CLUSTER, old, "-y")
+    assert (code, "the VM of" in said) == (3, True), said
+    word = {"node": old, "boot": boot, "approver": "ada", "at": "2026-01-01T00:00:00Z"}
+    notes = {"metadata": {"annotations": {ATTEST: json.dumps(word)}}}
+    await pair.client.merge(kind("HACluster"), NAMESPACE, CLUSTER, notes)
+    shown = await pair.until(lambda c: bool(c["status"].get("attested")))
+    (kept,) = shown["status"]["attested"]
+    assert (kept["node"], kept["bootID"]) == (old, boot)
+    assert kept["approver"].startswith("ada")

@@ -222,6 +222,32 @@ class LastFailover(Model):
     )
 
 
+class Candidate(Model):
+    """A node that could serve if a person accepted what would be lost."""
+
+    node: Label = Field(description="The node.")
+    boot_id: Word = Field(description="Its boot; a consent is good for this one only.")
+    record: Word = Field(description="Version of the record that it holds.")
+    hindrance: Word = Field(
+        description="Why it may not lead by itself: NotInSync, or Behind.", examples=["NotInSync"]
+    )
+    bytes_lost: Serial | None = Field(
+        default=None,
+        description="How far its copy is behind what was known; absent when nobody can tell. What "
+        "was acknowledged after that comes on top.",
+    )
+    message: Sentence = Field(default="", description="What would be lost, in a sentence.")
+
+
+class Attested(Model):
+    """A node that a person vouched for as switched off; it stays on record."""
+
+    node: Word = Field(description="The node, or its uid when it is a member no more.")
+    boot_id: Word = Field(description="The boot that was over.")
+    term: Serial = Field(description="The tenure it had.")
+    approver: Word = Field(description="Who vouched, and when.")
+
+
 class HAClusterStatus(Model):
     """Who is active, who could take over, and how everybody does."""
 
@@ -256,6 +282,19 @@ class HAClusterStatus(Model):
         default=(),
         description="Resources that are kept in service although their HAResource was deleted, "
         "because its onDelete was Keep.",
+    )
+    incarnation: Count | None = Field(
+        default=None,
+        description="How often the cluster was begun anew after a majority was lost for good, "
+        "plus one.",
+    )
+    candidates: Annotated[tuple[Candidate, ...], Field(max_length=8), ListMap("node")] = Field(
+        default=(),
+        description="Only while nobody serves: nodes that a consent would let serve, and what it "
+        "would cost (kubectl standfast consent).",
+    )
+    attested: Annotated[tuple[Attested, ...], Field(max_length=32)] = Field(
+        default=(), description="Former active nodes for which a person vouched that they are off."
     )
     last_failover: LastFailover | None = Field(
         default=None, description="The last time service moved."

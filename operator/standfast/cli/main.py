@@ -20,6 +20,7 @@ from standfast.cli.history import history
 from standfast.cli.simulate import simulate
 from standfast.cli.status import status
 from standfast.cli.switchover import switchover
+from standfast.cli.words import attest, consent, recover, replace
 from standfast.errors import StandfastError
 
 _EXIT_BUG = 70
@@ -52,6 +53,10 @@ for _command in (
     collect,
     completion,
 ):
+    commands.add_command(_command)
+
+
+for _command in (consent, attest, recover, replace):
     commands.add_command(_command)
 
 

@@ -20,7 +20,7 @@ from standfast.adapters.kube.client import ConflictError, KubeClient
 from standfast.adapters.kube.paths import SECRETS, Document, Owner
 from standfast.adapters.pki import Authority, Operator, client_context
 from standfast.errors import TransientError, UserError
-from standfast.wire.api import SignedConfig
+from standfast.wire.api import Signed, SignedConfig
 
 OPERATOR_RENEWED_AFTER = timedelta(hours=12)
 REGISTER_KEY = "register.json"
@@ -78,6 +78,8 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
         seats: What was declared of each member, by name.
         lost: Uids of members that are being replaced, because their votes are lost.
         departed: Removed members by uid, until they have been told.
+        said: Digests of consents that were acted on: each is used once.
+        recovery: The record of the newest recovery, the same words for everybody.
         group: Number of the declared resource group.
         group_digest: Of its content.
         declared: Its resources by name: what is kept when the objects vanish.
@@ -88,6 +90,8 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
     seats: dict[str, Seat] = {}
     lost: tuple[str, ...] = ()
     departed: dict[str, Departed] = {}
+    said: tuple[str, ...] = ()
+    recovery: Signed | None = None
     group: int = 0
     group_digest: str = ""
     declared: dict[str, Declared] = {}

@@ -11,8 +11,10 @@ from functools import partial
 from standfast.adapters.kube.recorder import Happening
 from standfast.api.cluster import HACluster
 from standfast.controller import observation, records
+from standfast.controller.disks import DiskMover
 from standfast.controller.execution import Field
 from standfast.controller.gathering import Gatherer, Scenery
+from standfast.controller.infrastructures import FACTS_AGE_MS_MAX
 from standfast.controller.logs import logger
 from standfast.controller.memory import Memory
 from standfast.controller.moving import Mover
@@ -66,6 +68,7 @@ class Clusters:
         self._parts = parts
         self._gatherer = Gatherer(parts)
         self._mover = Mover(parts)
+        self._disks = DiskMover(parts.errands, parts.executor, parts.caller)
         self._memories: dict[Key, tuple[str, Memory]] = {}
 
     async def look(self, key: Key) -> int | None:
@@ -114,6 +117,7 @@ class Clusters:
             judged, scenery, decision, is_settling=provision.converging is not None
         )
         field = self._field(judged, scenery)
+        self._disks.step(field, scenery.resources)
         is_moving = await self._mover.step(scenery, field, want, seen)
         await self._report(judged, scenery, View(want, seen, decision), provision)
         memory.decided, memory.seen = decision, seen
@@ -157,6 +161,7 @@ class Clusters:
             cluster=scenery.cluster,
             declared=scenery.declared,
             leaving=scenery.leaving,
+            off=self._off(scenery),
             office=office,
             places=scenery.places,
             lines=scenery.lines,
@@ -165,6 +170,16 @@ class Clusters:
         )
         self._read_logs(scenery)
         return self._parts.provider.provide(site)
+
+    def _off(self, scenery: Scenery) -> frozenset[str]:
+        """Nodes whose VM is off by fresh facts, and was seen so after their boot was known."""
+        now_ms = self._parts.clock.now_ms()
+        return frozenset(
+            node.name
+            for node in scenery.cluster.spec.nodes
+            if (held := scenery.infrastructures.get(node.name)) is not None
+            and held.inventory.vm(node.vm.instance_uuid, now_ms, FACTS_AGE_MS_MAX).reads_off
+        )
 
     def _read_logs(self, scenery: Scenery) -> None:
         for name, line in scenery.lines.items():

@@ -24,6 +24,7 @@ from standfast.controller.groups import Group, next_number
 from standfast.controller.joining import member_door
 from standfast.controller.members import Members, has_begun
 from standfast.controller.sites import Place, Provision, Site
+from standfast.controller.words import Words
 from standfast.controller.workqueue import BACK_OFF_MS_MAX
 from standfast.core.explain import Claim
 from standfast.core.reasons import Reason
@@ -65,6 +66,7 @@ class Provider:
         self._errands = errands
         self._clock = clock
         self._members = Members(authorities, caller, errands)
+        self._words = Words(authorities, caller, errands)
 
     def provide(self, site: Site) -> Provision:
         """Start what is missing, and say what is."""
@@ -74,6 +76,9 @@ class Provider:
         self._spend_bundles(site)
         self._renewals(site)
         newcomers = self._identities(site)
+        refused = self._words.look(site)
+        if refused is not None:
+            return refused
         return (
             self._hand_config(site, signed)
             or self._members.look(site)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from standfast.api.cluster import HACluster
 from standfast.api.cluster_status import (
     Alert,
+    Attested,
+    Candidate,
     Decision,
     Enrolment,
     FenceStatus,
@@ -37,10 +39,12 @@ from standfast.core.ids import Version
 from standfast.core.placement import not_ready
 from standfast.core.reasons import ABOUT, Reason
 from standfast.core.record import MemberKind, Proof
+from standfast.core.sizes import size
 from standfast.core.timing import Timing
 from standfast.core.view import MemberSeen, Observed, Wanted
 from standfast.wire.api import MemberStatus
 
+ATTESTED_MAX = 32
 ALERTS_MAX, PATHS_MAX, REASONS_MAX, KEPT_MAX = 16, 48, 8, 64
 
 
@@ -121,6 +125,9 @@ def status_of(found: Findings, conditions: tuple[Condition, ...]) -> HAClusterSt
         config_id=_config_version(newest) or found.cluster.status.config_id,
         resources=found.resources,
         kept=found.kept[:KEPT_MAX],
+        incarnation=newest.incarnation if newest is not None and newest.incarnation > 1 else None,
+        candidates=_candidates(found),
+        attested=_attested(found, newest),
         last_failover=found.last,
         decision=decision,
         message=decision.message,
@@ -145,6 +152,51 @@ def _shown(decision: placement.Decision) -> Decision:
 def _remedy(reason: Reason) -> str:
     remedy = ABOUT[reason].remedy
     return "" if remedy == "Nothing." else remedy
+
+
+def _candidates(found: Findings) -> tuple[Candidate, ...]:
+    """While nobody serves: whom a consent would let serve, and what it would cost."""
+    if found.seen.active is not None or found.seen.winner is not None:
+        return ()
+    names = {entry.uid: name for name, entry in found.register.members.items()}
+    return tuple(
+        _candidate(names.get(line.now.member_uid, line.now.name), line.now)
+        for line in found.lines.values()
+        if line.now is not None and line.now.data_hindrance and not line.now.halted
+    )
+
+
+def _candidate(node: str, status: MemberStatus) -> Candidate:
+    known, reached = status.record_position, status.position
+    lost = max(known - reached, 0) if known is not None and reached is not None else None
+    how = (
+        f"{size(lost)} up to the position that was known, and what was acknowledged after it"
+        if lost is not None
+        else "every write since it was last in sync; nobody who is heard can tell how many"
+    )
+    return Candidate(
+        node=node,
+        boot_id=status.boot_id,
+        record="{}.{}".format(*status.record_version),
+        hindrance=status.data_hindrance,
+        bytes_lost=lost,
+        message=f"if {node} leads, lost: {how}",
+    )
+
+
+def _attested(found: Findings, newest: MemberStatus | None) -> tuple[Attested, ...]:
+    if newest is None:
+        return found.cluster.status.attested
+    names = {entry.uid: name for name, entry in found.register.members.items()}
+    return tuple(
+        Attested(
+            node=names.get(each.member, each.member),
+            boot_id=each.boot,
+            term=each.term,
+            approver=each.approver or "unknown",
+        )
+        for each in newest.attested[-ATTESTED_MAX:]
+    )
 
 
 def _standbys(want: Wanted, seen: Observed) -> str:

@@ -11,10 +11,9 @@ import msgspec
 
 from standfast.api.base import LocalRef
 from standfast.api.cluster import HACluster, Node
+from standfast.api.words import REPLACE
 from standfast.controller.authorities import Departed, Register, Seat
 
-REPLACE = "standfast.dev/replace"
-"""Annotation of an HACluster: `NODE=UID` asks to replace a node that lost its disk, once."""
 DEPARTED_MAX = 16
 
 

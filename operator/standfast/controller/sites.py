@@ -53,6 +53,7 @@ class Site:
         leaving: Names of members that are declared no more, or are being replaced.
         places: All members: nodes in order of preference, then witnesses.
         lines: Of those that are enrolled.
+        off: Nodes whose VM the infrastructure proves off in the boot they were known in.
         group: None when what is declared does not hold together.
     """
 
@@ -65,3 +66,4 @@ class Site:
     places: Sequence[Place]
     lines: Mapping[str, Line]
     group: Group | None
+    off: frozenset[str] = frozenset()

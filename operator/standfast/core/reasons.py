@@ -22,6 +22,7 @@ class Reason(Enum):
     ELECTING = "Electing"
     STARTING = "Starting"
     PROOF_MISSING = "ProofMissing"
+    DISK_NOT_MOVED = "DiskNotMoved"
     FENCING = "Fencing"
     FENCE_FAILED = "FenceFailed"
     FENCE_REFUTED = "FenceRefuted"
@@ -81,6 +82,7 @@ class Reason(Enum):
     CONFIG_CONFLICT = "ConfigConflict"
     CHANGING_MEMBERS = "ChangingMembers"
     VOTES_LOST = "VotesLost"
+    WORD_REFUSED = "WordRefused"
     MEMBER_REFUSES = "MemberRefuses"
     SPEC_OLDER = "SpecOlder"
     VM_UNKNOWN = "VmUnknown"
@@ -153,6 +155,10 @@ _ABOUT: dict[Reason, About] = {
     Reason.PROOF_MISSING: About(
         "A node has won the lease, but must not start before the old one is proven stopped.",
         "Power the old VM off, or bring it back so that it can say so itself.",
+    ),
+    Reason.DISK_NOT_MOVED: About(
+        "A node waits for its shared disk, and vCenter does not attach it there.",
+        "The message has vCenter's words: a right that lacks, a snapshot, a host that is lost.",
     ),
     Reason.FENCING: About(
         "A failed VM is being powered off through its infrastructure.", _NOTHING
@@ -285,6 +291,10 @@ _ABOUT: dict[Reason, About] = {
         "A member has its certificate but not its votes (its disk was wiped or went back): under "
         "its old identity it could vote twice.",
         "kubectl standfast replace CLUSTER NODE.",
+    ),
+    Reason.WORD_REFUSED: About(
+        "A consent, an attestation or a recovery that a person asked for is not carried out.",
+        "The message says why; ask again when that has changed.",
     ),
     Reason.CONFIG_CONFLICT: About(
         "A member has another first configuration of this cluster.",

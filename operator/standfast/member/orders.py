@@ -238,7 +238,7 @@ class Orders:
                 values(peer=word.member, boot=word.boot, approver=word.approver, at=word.at),
             )
         for suspect in fresh:
-            voter.take(ProofHeld(suspect, Proof.ATTESTED, approver=word.approver))
+            voter.take(ProofHeld(suspect, Proof.ATTESTED, approver=f"{word.approver}, {word.at}"))
         return Accepted(accepted=bool(suspects))
 
     def recover(self, request: RecoverRequest) -> Accepted:

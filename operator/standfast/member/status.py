@@ -7,13 +7,15 @@ from pathlib import Path
 
 import msgspec
 
-from standfast.core.record import MemberKind
+from standfast.core.record import MemberKind, Proof
 from standfast.core.state import State
+from standfast.core.voting import may_lead
 from standfast.member.duties import Report
 from standfast.member.membership import Membership
 from standfast.member.version import product_version
 from standfast.wire import durable
 from standfast.wire.api import (
+    AttestedStatus,
     HolderStatus,
     MemberStatus,
     Role,
@@ -104,12 +106,32 @@ def _with_quorum(
         and holding.committed is not None
         and holding.committed >= record.config.id,
         incarnation=record.config.incarnation,
+        data_hindrance=_data_hindrance(state),
+        position=state.local.position,
+        record_position=record.position,
+        attested=tuple(
+            AttestedStatus(
+                member=cleared.suspect.member,
+                boot=cleared.suspect.boot,
+                term=cleared.suspect.term,
+                approver=cleared.approver,
+            )
+            for cleared in record.cleared
+            if cleared.proof is Proof.ATTESTED
+        ),
         lease_remaining_ms=None if holding is None else max(0, holding.lease_until_ms - now_ms),
         voted_for=state.durable.voted_for,
         peers=() if links is None else links.status(now_ms),
         releasing=holding is not None and holding.releasing,
         halted=state.durable.halted,
     )
+
+
+def _data_hindrance(state: State) -> str:
+    if state.me not in state.record.config.data_nodes():
+        return ""
+    refusal = may_lead(state.record, state.me, state.local.position)
+    return "" if refusal is None else refusal.value
 
 
 def role_of(state: State, report: Report, now_ms: int) -> Role:

@@ -421,6 +421,15 @@ class AlertStatus(Wire, frozen=True, kw_only=True):
     source: str = ""
 
 
+class AttestedStatus(Wire, frozen=True, kw_only=True):
+    """A former holder that a person vouched for: kept for ever in the record."""
+
+    member: str
+    boot: str
+    term: int
+    approver: str = ""
+
+
 class MemberStatus(Wire, frozen=True, kw_only=True):
     """`GET /v1/status?after=<seq>&wait=<s>`: answers at once when `seq > after`, else on change.
 
@@ -436,6 +445,10 @@ class MemberStatus(Wire, frozen=True, kw_only=True):
         config: The config in force, base64 of `wire.durable.encode_config`.
         config_committed: This member holds the lease, and a majority has that config.
         incarnation: Of the config; higher after a recovery.
+        data_hindrance: Why its data do not let it lead unless a person consents; "" when they do.
+        position: How far its copy reaches; none when unknown.
+        record_position: How far the data were known to reach.
+        attested: Whom people vouched for.
         lease_remaining_ms: While it holds.
         operator_token: Highest fencing token seen.
         halted: Why this member may take no part any more, or "".
@@ -460,6 +473,10 @@ class MemberStatus(Wire, frozen=True, kw_only=True):
     config: str = ""
     config_committed: bool = False
     incarnation: int = 1
+    data_hindrance: str = ""
+    position: int | None = None
+    record_position: int | None = None
+    attested: tuple[AttestedStatus, ...] = ()
     lease_remaining_ms: int | None = None
     voted_for: str | None = None
     eligible: bool = False

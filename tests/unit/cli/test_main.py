@@ -21,6 +21,10 @@ def test_the_commands_are_those_people_know() -> None:
         "resume",
         "collect",
         "completion",
+        "consent",
+        "attest",
+        "recover",
+        "replace",
     }
 
 

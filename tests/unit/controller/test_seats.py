@@ -1,10 +1,10 @@
 """Members that leave stay in sight; who is replaced is named by uid, so that it happens once."""
 
 from standfast.api.cluster import HACluster
+from standfast.api.words import REPLACE
 from standfast.controller.authorities import Entry, Register, Seat
 from standfast.controller.seats import (
     DEPARTED_MAX,
-    REPLACE,
     effective,
     seats_of,
     to_replace,

@@ -1,0 +1,284 @@
+"""A person's word is carried to the members: consent to a loss, an attestation, a recovery.
+
+Nothing here decides that it is a good idea: a person did, and is named. What is demanded is
+demanded here and again by the members: a consent names the boot and the record that the person
+was shown, an attestation a boot that nobody hears, a recovery proofs of everybody who is missing.
+Each is signed with the cluster's authority. What is used once is noted in the register first.
+"""
+
+import base64
+import hashlib
+from collections.abc import Set as AbstractSet
+from functools import partial
+from http import HTTPMethod
+
+import msgspec
+
+from standfast.api.words import ATTEST, CONSENT, RECOVER, Attestation, Consent, Recovery, word_in
+from standfast.controller.authorities import Authorities, Register
+from standfast.controller.calling import Caller
+from standfast.controller.errands import Errands
+from standfast.controller.listening import Line
+from standfast.controller.members import Act, has_begun, in_force, signed
+from standfast.controller.sites import Provision, Site
+from standfast.core.explain import Claim
+from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
+from standfast.core.messages import Consent as Given
+from standfast.core.reasons import Reason
+from standfast.core.record import Config, Proof
+from standfast.core.recovering import recovered_record, recovery_problem
+from standfast.errors import RefusedError, StandfastError, UserError
+from standfast.wire import durable
+from standfast.wire.api import (
+    ATTESTED_PATH,
+    CHALLENGE_PATH,
+    CONSENT_PATH,
+    RECORD_PATH,
+    RECOVER_PATH,
+    Accepted,
+    AttestedRequest,
+    ChallengeAnswer,
+    ConsentRequest,
+    MemberStatus,
+    RecordAnswer,
+    RecoverRequest,
+)
+
+SAID_MAX = 32
+LIFETIME_MS = 300_000
+
+
+class Words:
+    """Carries them.
+
+    Args:
+        authorities: Writes the register.
+        caller: Speaks to members.
+        errands: Everything here is one.
+    """
+
+    def __init__(self, authorities: Authorities, caller: Caller, errands: Errands) -> None:
+        self._authorities = authorities
+        self._caller = caller
+        self._errands = errands
+
+    def look(self, site: Site) -> Provision | None:
+        """Carry what was said and is not over; what stands in the way is in the answer."""
+        notes = site.declared.metadata.annotations
+        try:
+            attestation = word_in(notes, ATTEST, Attestation)
+            consent = word_in(notes, CONSENT, Consent)
+            recovery = word_in(notes, RECOVER, Recovery)
+        except UserError as error:
+            return _stalled(error)
+        if not has_begun(site.lines):
+            return None
+        problem = None
+        if attestation is not None:
+            problem = self._attest(site, attestation)
+        if consent is not None:
+            problem = self._consent(site, consent) or problem
+        if recovery is not None:
+            problem = self._recover(site, recovery) or problem
+        return problem
+
+    def _want(self, site: Site, name: tuple[str, ...], act: Act) -> Provision | None:
+        self._errands.want(site.key, name, act)
+        error = self._errands.error(site.key, name)
+        return _stalled(error) if isinstance(error, UserError | RefusedError) else None
+
+    # ---------------------------------------------------------------- attest
+
+    def _attest(self, site: Site, word: Attestation) -> Provision | None:
+        entry = site.office.register.members.get(word.node)
+        heard = [line for line in site.lines.values() if line.now is not None]
+        uid = entry.uid if entry is not None else word.node
+        is_suspected = any(
+            (suspect.member, suspect.boot) == (uid, word.boot)
+            for line in heard
+            if line.now is not None
+            for suspect in line.now.suspects
+        )
+        if not is_suspected:
+            return None
+        line = site.lines.get(word.node)
+        if line is not None and line.now is not None and line.now.boot_id == word.boot:
+            return _refused(
+                f"{word.approver} vouches that {word.node} is off in boot {word.boot}, but its "
+                "agent answers in that boot",
+                "attest only what you have seen switched off",
+            )
+        act = partial(self._tell_attested, site, uid, word, heard)
+        return self._want(site, ("attest", uid, word.boot), act)
+
+    async def _tell_attested(
+        self, site: Site, uid: str, word: Attestation, lines: list[Line]
+    ) -> None:
+        said = durable.Attestation(
+            cluster=ClusterUid(site.office.owner.uid),
+            member=MemberUid(uid),
+            boot=BootId(word.boot),
+            approver=word.approver,
+            at=word.at,
+            reason=word.reason,
+        )
+        payload = durable.encode_attestation(said)
+        request = AttestedRequest(attested=signed(site.office.authority, "attested", payload))
+        for line in lines:
+            await self._caller.send(line.door, HTTPMethod.POST, ATTESTED_PATH, request, Accepted)
+
+    # ---------------------------------------------------------------- consent
+
+    def _consent(self, site: Site, word: Consent) -> Provision | None:
+        digest = hashlib.sha256(word.model_dump_json().encode()).hexdigest()[:32]
+        line = site.lines.get(word.node)
+        if digest in site.office.register.said or line is None or line.now is None:
+            return None
+        if any(each.now is not None and each.now.holder for each in site.lines.values()):
+            return None  # somebody serves: it is over
+        status = line.now
+        record = "{}.{}".format(*status.record_version)
+        if (status.boot_id, record) != (word.boot, word.record):
+            return _refused(
+                f"{word.approver} consented for {word.node} in boot {word.boot} with record "
+                f"{word.record}, and it is in boot {status.boot_id} with record {record} now",
+                f"look again: kubectl standfast consent {site.cluster.metadata.name}",
+            )
+        act = partial(self._give_consent, site, line, word, digest)
+        return self._want(site, ("consent", digest), act)
+
+    async def _give_consent(self, site: Site, line: Line, word: Consent, digest: str) -> None:
+        """The candidate draws a challenge, the authority answers it, once."""
+        drawn = await self._caller.send(
+            line.door, HTTPMethod.POST, CHALLENGE_PATH, None, ChallengeAnswer
+        )
+        if (drawn.boot, drawn.record) != (word.boot, word.record):
+            raise RefusedError(
+                f"{word.node} is in boot {drawn.boot} with record {drawn.record} now, and the "
+                f"consent was given for {word.boot}, {word.record}",
+                remedy=f"look again: kubectl standfast consent {site.cluster.metadata.name}",
+            )
+
+        def used(now: Register) -> Register:
+            return msgspec.structs.replace(now, said=(*now.said, digest)[-SAID_MAX:])
+
+        await self._authorities.update(site.office, used)
+        said = durable.SignedConsent(
+            cluster=ClusterUid(site.office.owner.uid),
+            challenge=drawn.challenge,
+            consent=Given(
+                candidate=MemberUid(site.office.register.members[word.node].uid),
+                boot=BootId(drawn.boot),
+                term_min=drawn.term_min,
+                record=Version(*map(int, drawn.record.split("."))),
+                approver=f"{word.approver}, {word.at}",
+            ),
+            lifetime_ms=LIFETIME_MS,
+            loses=word.loses,
+        )
+        payload = durable.encode_consent(said)
+        request = ConsentRequest(consent=signed(site.office.authority, "consent", payload))
+        await self._caller.send(line.door, HTTPMethod.PUT, CONSENT_PATH, request, Accepted)
+
+    # ---------------------------------------------------------------- recover
+
+    def _recover(self, site: Site, word: Recovery) -> Provision | None:
+        """Begin the next incarnation; the same record for everybody who is left."""
+        found = in_force(site.lines)
+        if found is None:
+            return None
+        config, _ = found
+        begun = site.office.register.recovery
+        if begun is not None:
+            record = durable.decode_record(base64.b64decode(begun.payload))
+            if record.config.incarnation == word.incarnation + 1:
+                return self._finish(site, record.config)
+        if config.incarnation != word.incarnation:
+            return None  # it is over
+        proofs = _proofs(config, word, site.off)
+        left = {MemberUid(status.member_uid) for status in _standing(site, config)}
+        is_held = any(status.holder for status in _standing(site, config))
+        problem = recovery_problem(config, left, proofs.keys() - left, holds=is_held)
+        if problem is not None:
+            return _refused(f"the cluster is not recovered: {problem[0]}", problem[1])
+        return self._want(
+            site, ("recover", str(word.incarnation)), partial(self._begin, site, config, word)
+        )
+
+    async def _begin(self, site: Site, config: Config, word: Recovery) -> None:
+        """Make the record from the newest that anybody left holds; written before it is told."""
+        statuses = _standing(site, config)
+        left = {MemberUid(status.member_uid) for status in statuses}
+        doors = [
+            line.door
+            for line in site.lines.values()
+            if line.now is not None and line.now.member_uid in left
+        ]
+        records = [
+            durable.decode_record(base64.b64decode(answer.record))
+            for answer in [await self._caller.get(d, RECORD_PATH, RecordAnswer) for d in doors]
+        ]
+        newest = max(records, key=lambda record: record.version)
+        proofs = _proofs(config, word, site.off)
+        members = tuple(m for m in newest.config.members if m.uid in left)
+        term = max(status.term for status in statuses)
+        record = recovered_record(newest, members, dict(proofs), term)
+        order = signed(site.office.authority, "recover", durable.encode_record(record))
+        gone = tuple(m.uid for m in newest.config.everyone() if m.uid not in left)
+
+        def begun(now: Register) -> Register:
+            known = {entry.uid for entry in now.members.values()}
+            lost = tuple(uid for uid in gone if uid in known and uid not in now.lost)
+            return msgspec.structs.replace(now, recovery=order, lost=(*now.lost, *lost))
+
+        await self._authorities.update(site.office, begun)
+
+    def _finish(self, site: Site, config: Config) -> Provision | None:
+        """Give it to everybody named in it who has not taken it yet."""
+        order = site.office.register.recovery
+        assert order is not None, "begun"
+        problem = None
+        for name, line in site.lines.items():
+            status = line.now
+            is_behind = status is not None and status.incarnation < config.incarnation
+            if status is None or not is_behind or status.halted:
+                continue
+            if config.member(MemberUid(status.member_uid)) is None:
+                continue
+            act = partial(self._give_recovery, line, RecoverRequest(config=order))
+            problem = self._want(site, ("recovered", name), act) or problem
+        return problem
+
+    async def _give_recovery(self, line: Line, request: RecoverRequest) -> None:
+        await self._caller.send(line.door, HTTPMethod.PUT, RECOVER_PATH, request, Accepted)
+
+
+def _standing(site: Site, config: Config) -> list[MemberStatus]:
+    """Members of the config that answer and may go on."""
+    return [
+        line.now
+        for line in site.lines.values()
+        if line.now is not None
+        and line.now.role != "Unconfigured"
+        and not line.now.halted
+        and config.member(MemberUid(line.now.member_uid)) is not None
+    ]
+
+
+def _proofs(config: Config, word: Recovery, off: AbstractSet[str]) -> dict[MemberUid, Proof]:
+    """Who is proven to run nothing: by the infrastructure, or by the person's word."""
+    found: dict[MemberUid, Proof] = {}
+    for member in config.everyone():
+        if member.name in off:
+            found[member.uid] = Proof.POWERED_OFF
+        elif member.name in word.attested:
+            found[member.uid] = Proof.ATTESTED
+    return found
+
+
+def _stalled(error: StandfastError) -> Provision:
+    return _refused(error.problem, error.remedy)
+
+
+def _refused(problem: str, remedy: str) -> Provision:
+    return Provision(stalled=Claim(True, Reason.WORD_REFUSED, problem, remedy))
