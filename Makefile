@@ -38,6 +38,7 @@ lint: ## Lint, types, layers, spelling, generated files
 	$(RUN) python -m standfast.api.crdgen --check
 	$(RUN) python -m standfast.api.reference --check
 	$(RUN) python -m standfast.cli.reference --check
+	$(RUN) python -m standfast.controller.metrics_reference --check
 
 .PHONY: unit
 unit: ## Fast and pure tests
@@ -97,6 +98,7 @@ crds: ## Generate crds/, the chart's copies and docs/reference from the models
 	$(RUN) python -m standfast.api.crdgen
 	$(RUN) python -m standfast.api.reference
 	$(RUN) python -m standfast.cli.reference
+	$(RUN) python -m standfast.controller.metrics_reference
 
 .PHONY: clean
 clean: ## Remove what builds and tests left in the tree

@@ -24,7 +24,7 @@ from standfast.controller.errands import Errands
 from standfast.controller.execution import Executor
 from standfast.controller.infrastructures import Infrastructures
 from standfast.controller.listening import Switchboard
-from standfast.controller.logs import logger
+from standfast.controller.logs import decision, logger
 from standfast.controller.ops import Metrics
 from standfast.controller.parts import Parts
 from standfast.controller.places import look_at_infrastructure, look_at_witness
@@ -138,21 +138,25 @@ class Leading:
     async def _look(self, key: Key) -> int | None:
         began = time.perf_counter()
         try:
-            match key.kind:
-                case "HACluster":
-                    return await self._clusters.look(key)
-                case "Infrastructure":
-                    return await look_at_infrastructure(self.parts, key)
-                case "Witness":
-                    return await look_at_witness(self.parts, key)
-                case _:
-                    return None
+            with decision():
+                return await self._look_at(key)
         except TransientError as error:
             self._metrics.broken.labels(key.kind).inc()
             logger(key=str(key)).info("Pass put off", error=error.problem)
             raise
         finally:
             self._metrics.passes.labels(key.kind).observe(time.perf_counter() - began)
+
+    async def _look_at(self, key: Key) -> int | None:
+        match key.kind:
+            case "HACluster":
+                return await self._clusters.look(key)
+            case "Infrastructure":
+                return await look_at_infrastructure(self.parts, key)
+            case "Witness":
+                return await look_at_witness(self.parts, key)
+            case _:
+                return None
 
     async def _sweep(self) -> None:
         parts = self.parts

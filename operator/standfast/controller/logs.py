@@ -5,7 +5,10 @@ and other libraries log through the standard library and come out in the same fo
 """
 
 import logging
+import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -58,6 +61,18 @@ def configure(level: str, form: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+@contextmanager
+def decision() -> Iterator[str]:
+    """Give every line that is logged within, also by errands that are started here, one id.
+
+    Tasks take the context of the moment in which they are made, so the id follows a decision to
+    whatever is done about it, however long that takes.
+    """
+    drawn = secrets.token_hex(4)
+    with structlog.contextvars.bound_contextvars(decision=drawn):
+        yield drawn
 
 
 def logger(**fields: object) -> structlog.stdlib.BoundLogger:

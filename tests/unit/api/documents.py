@@ -376,7 +376,7 @@ CHANGES = (
     Refusal(
         "the_type_of_a_resource_stays",
         changed(VIP, _to_other_type),
-        "the type of a resource cannot change from one of vip, systemd, postgresql to another",
+        "the type of a resource cannot change from one of vip, systemd, postgresql",
         before=VIP,
     ),
     Refusal(
