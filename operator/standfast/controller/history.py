@@ -38,6 +38,7 @@ _STEPS = {
     "Started": "Started",
     "Serving": "Serving",
 }
+_WORDS = {"Consented", "Attested", "Recovered"}
 TIMELINE_MAX = 32
 
 
@@ -51,6 +52,7 @@ class Move:
         complete: The log of the node that it left has been read.
         outage_ms: From the last word of the old node, as the new one heard it, to service.
         lacked_bytes: How much the new node lacked of what was recorded: asynchronous data.
+        approved_by: Who consented to a loss, or vouched, so that it could be.
     """
 
     term: int
@@ -66,6 +68,7 @@ class Move:
     timeline: tuple[Step, ...]
     outage_ms: int | None = None
     lacked_bytes: int | None = None
+    approved_by: str = ""
 
     @property
     def took_ms(self) -> int:
@@ -136,6 +139,7 @@ def _tenures(node: str, log: Sequence[LogEntry]) -> list[_Tenure]:
 def _move(before: _Tenure, after: _Tenure, logs: Logs, names: Mapping[str, str]) -> Move:
     end = _end_of(before, logs[before.node]) if before.term else []
     log = logs[after.node][after.begins : after.serves + 1]
+    said = _said(logs[after.node], after)
     proofs = tuple(_proof(entry, log[0], names) for entry in log if entry.kind == "ProofFound")
     cause, planned = _cause(end, proofs)
     return Move(
@@ -147,12 +151,24 @@ def _move(before: _Tenure, after: _Tenure, logs: Logs, names: Mapping[str, str])
         complete=bool(end),
         started_at=log[0].at,
         completed_at=log[-1].at,
-        evidence=tuple(_evidence(before.node, entry) for entry in end),
+        evidence=(
+            *(_evidence(before.node, entry) for entry in end),
+            *(_evidence(after.node, entry) for entry in said),
+        ),
         proofs=proofs,
         timeline=_timeline(log, names),
         outage_ms=_number(log[-1], "outage_ms"),
         lacked_bytes=_number(log[-1], "lacked_bytes"),
+        approved_by="; ".join(str(e.fields["approver"]) for e in said if "approver" in e.fields),
     )
+
+
+def _said(log: Sequence[LogEntry], tenure: _Tenure) -> list[LogEntry]:
+    """What people said that let this tenure begin: since the node last held, until it served."""
+    begins = max(
+        (at for at in range(tenure.begins) if log[at].kind in {"Serving", *_ENDS}), default=0
+    )
+    return [entry for entry in log[begins : tenure.serves] if entry.kind in _WORDS]
 
 
 def _number(serving: LogEntry, key: str) -> int | None:
@@ -275,6 +291,7 @@ def record_of(
         outage_ms=move.outage_ms,
         data_loss=_loss(data, loss_max, move),
         timeline=move.timeline,
+        approved_by=move.approved_by[:128] or None,
     )
     return status.model_copy(update={"from_": move.from_})
 

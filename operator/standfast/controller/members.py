@@ -152,13 +152,17 @@ class Members:
             site.memory.spent.discard(name)
 
     def _tell_departed(self, site: Site) -> None:
+        firsts = {p.name: p.first for p in site.places if p.kind is MemberKind.WITNESS}
         for uid, departed in site.office.register.departed.items():
-            door = member_door(site.office, departed.name, uid, departed.addresses)
+            # A witness is met by its process's own identity, whatever it has forgotten already.
+            door = firsts.get(departed.name) or member_door(
+                site.office, departed.name, uid, departed.addresses
+            )
             self._want(site, ("leave", uid), partial(self._leave, site, uid, door))
 
     async def _leave(self, site: Site, uid: str, door: Door) -> None:
         """Let it stop and forget; whoever is not there is asked again at the next pass."""
-        path = cluster_path(site.cluster.metadata.uid)
+        path = cluster_path(site.cluster.metadata.uid, uid)
         await self._caller.send(door, HTTPMethod.DELETE, path, None, Done)
 
         def change(now: Register) -> Register:

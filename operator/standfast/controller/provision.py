@@ -79,13 +79,12 @@ class Provider:
         refused = self._words.look(site)
         if refused is not None:
             return refused
-        return (
-            self._hand_config(site, signed)
-            or self._members.look(site)
-            or self._resources(site)
-            or newcomers
-            or Provision()
-        )
+        configuring = self._hand_config(site, signed)
+        if configuring is not None:
+            return configuring
+        changing = self._members.look(site)
+        giving = self._resources(site)  # whatever else is under way
+        return changing or giving or newcomers or Provision()
 
     def _want(
         self, site: Site, name: Name, act: Act, retry_ms_max: int = BACK_OFF_MS_MAX
@@ -103,8 +102,10 @@ class Provider:
             for place in site.places
             if (entry := register.members.get(place.name)) is None or not entry.enrolled
         ]
+        leaving = {departed.name for departed in register.departed.values()}
         for place in missing:
-            self._enrol(site, place)
+            if place.kind is MemberKind.DATA or place.name not in leaving:
+                self._enrol(site, place)  # a witness forgets what it was before it joins again
         return self._waiting_for(site, missing) if missing else None
 
     def _spend_bundles(self, site: Site) -> None:

@@ -222,7 +222,9 @@ class Words:
         proofs = _proofs(config, word, site.off)
         members = tuple(m for m in newest.config.members if m.uid in left)
         term = max(status.term for status in statuses)
-        record = recovered_record(newest, members, dict(proofs), term)
+        record = recovered_record(
+            newest, members, proofs, term, approver=f"{word.approver}, {word.at}"
+        )
         order = signed(site.office.authority, "recover", durable.encode_record(record))
         gone = tuple(m.uid for m in newest.config.everyone() if m.uid not in left)
 

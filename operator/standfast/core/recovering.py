@@ -69,7 +69,12 @@ def recovery_problem(
 
 
 def recovered_record(
-    newest: Record, members: tuple[Member, ...], proofs: dict[MemberUid, Proof], term: int
+    newest: Record,
+    members: tuple[Member, ...],
+    proofs: dict[MemberUid, Proof],
+    term: int,
+    *,
+    approver: str = "",
 ) -> Record:
     """The first record of the new incarnation, from the newest that anybody left holds.
 
@@ -78,6 +83,7 @@ def recovered_record(
         members: Who goes on.
         proofs: By member that is left out.
         term: The highest that anybody left has seen.
+        approver: Who vouches for those that are attested.
     """
     version = Version(max(term, newest.version.term) + 1, 0)
     left = {member.uid for member in members}
@@ -91,7 +97,12 @@ def recovered_record(
     )
     gone = tuple(m for m in newest.config.everyone() if m.uid not in left)
     suspects = tuple(former_holders(newest))
-    cleared = tuple(Cleared(s, proofs[s.member]) for s in suspects if s.member not in left)
+    cleared = tuple(
+        Cleared(s, proof, approver if proof is Proof.ATTESTED else "")
+        for s in suspects
+        if s.member not in left
+        for proof in (proofs[s.member],)
+    )
     keeps_copies = config.data in {DataMode.REPLICATED, DataMode.REPLICATED_ASYNC}
     return replace(
         newest,

@@ -130,7 +130,9 @@ class Routes:
     async def forget(self, request: web.Request) -> web.Response:
         scope, cluster = _operator(request), ClusterUid(request.match_info["cluster"])
         mine = self._register.membership(cluster)
-        if mine is None:
+        uid = request.query.get("member", "")
+        known = "" if mine is None or mine.enrolment is None else mine.enrolment.member_uid
+        if mine is None or uid not in {"", known}:
             return _answer(api.Done())  # it left already
         _check_token(request, mine)
         await self._register.forget(scope, cluster)

@@ -48,9 +48,13 @@ LOG_ENTRIES_MAX = 1000
 """How many entries a member keeps; older ones are dropped."""
 
 
-def cluster_path(cluster_uid: str) -> str:
-    """`DELETE`: let a member leave a cluster that has removed it, and forget its votes."""
-    return f"/v1/clusters/{cluster_uid}"
+def cluster_path(cluster_uid: str, member_uid: str = "") -> str:
+    """`DELETE`: let a member leave a cluster that has removed it, and forget its votes.
+
+    With a member's uid, nothing happens to whoever has joined under another one since.
+    """
+    path = f"/v1/clusters/{cluster_uid}"
+    return f"{path}?member={member_uid}" if member_uid else path
 
 
 def enrol_csr_path(cluster_uid: str) -> str:

@@ -94,3 +94,14 @@ def test_what_an_asynchronous_takeover_may_have_lost_is_told_by_what_the_node_la
 
 def test_a_first_tenure_is_no_move() -> None:
     assert moves({"a": log(*tenure(1))}, NAMES, {}) == []
+
+
+def test_f98_a_consent_names_who_gave_it_and_what_was_shown_as_lost() -> None:
+    said = {"approver": "ada, today", "record": "3.7", "error": "every write since noon"}
+    logs = {"a": log(*tenure(3)), "b": log(("Consented", said), *tenure(4, "uid-a"))}
+    (move,) = moves(logs, NAMES, {})
+    assert move.approved_by == "ada, today"
+    assert "every write since noon" in move.evidence[0]
+    assert record_of(move, DataMode.REPLICATED).approved_by == "ada, today"
+    later = {"a": log(*tenure(5, "uid-b")), "b": [*logs["b"]]}
+    assert moves(later, NAMES, {})[-1].approved_by == ""
