@@ -97,7 +97,11 @@ def test_a_first_tenure_is_no_move() -> None:
 
 
 def test_f98_a_consent_names_who_gave_it_and_what_was_shown_as_lost() -> None:
-    said = {"approver": "ada, today", "record": "3.7", "error": "every write since noon"}
+    said: dict[str, str | int] = {
+        "approver": "ada, today",
+        "record": "3.7",
+        "error": "every write since noon",
+    }
     logs = {"a": log(*tenure(3)), "b": log(("Consented", said), *tenure(4, "uid-a"))}
     (move,) = moves(logs, NAMES, {})
     assert move.approved_by == "ada, today"
