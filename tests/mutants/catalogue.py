@@ -877,6 +877,14 @@ CHANGING = (
         "        if False:",
     ),
     Mutant(
+        "left-out-member-added-again",
+        "Configuration: who was left out by a recovery comes back as a new member only",
+        "core/changing.py",
+        "        if member.uid in after:",
+        "        if False:",
+        dagger=True,
+    ),
+    Mutant(
         "holder-removed-from-the-config",
         "Configuration: the holder is not removed",
         "core/changing.py",

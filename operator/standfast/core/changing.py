@@ -85,6 +85,10 @@ def change_problem(turn: Turn, event: ChangeRequested) -> tuple[str, str] | None
     after = {member.uid for member in event.members}
     if len(after) != len(event.members):
         return "a member is listed twice", "list each member once"
+    for member in turn.record.left_out:
+        if member.uid in after:
+            problem = f"{member.name} was left out when the cluster was recovered"
+            return problem, "enrol it anew: it comes back as a new member"
     kinds = {member.uid: member.kind for member in old.members}
     for member in event.members:
         if kinds.get(member.uid, member.kind) is not member.kind:

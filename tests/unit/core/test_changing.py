@@ -139,6 +139,14 @@ def test_one_voter_at_a_time() -> None:
     assert "2 voters differ" in declined(one, request(one, A, C, W))
 
 
+def test_who_was_left_out_by_a_recovery_is_not_added_again() -> None:
+    """It halts as soon as it hears the new incarnation: a voter that never answers."""
+    gone = member(C)
+    one = One(A, record=replace(record_of(PAIR, Version(3, 1), B), left_out=(gone,)))
+    one.win(W)
+    assert "was left out when the cluster was recovered" in declined(one, request(one, A, B, C, W))
+
+
 def test_the_holder_is_not_removed() -> None:
     one = holder()
     assert "holds the lease" in declined(one, request(one, B, W))
