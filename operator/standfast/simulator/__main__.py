@@ -59,8 +59,12 @@ def run_many(
     total = Tally()
     running = campaign(base, jobs)
     next_word = began + 10
+    told = 0
     for total in running:
         now = time.monotonic()
+        for seed, violation in total.violations[told:]:
+            say(f"  seed {seed}: {violation.text()}")
+        told = len(total.violations)
         if total.faults >= faults or (seconds is not None and now - began > seconds):
             break
         if now > next_word:

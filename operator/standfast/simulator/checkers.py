@@ -12,7 +12,7 @@ from standfast.core.events import EmergencyStop, Loss
 from standfast.core.ids import MemberUid
 from standfast.core.messages import Envelope, Grant, Refuse
 from standfast.core.proof import Need
-from standfast.core.record import DataMode, Record
+from standfast.core.record import DataMode, Proof, Record, Suspect
 from standfast.core.tally import needed
 from standfast.simulator.machine import Machine, Power
 from standfast.simulator.service import App
@@ -130,6 +130,8 @@ class Checkers:
             service = other.service
             if service is None or other is machine or service.app is App.STOPPED:
                 continue
+            if service.by_boot:
+                continue  # nothing promises that; see `proven`
             if exclusive and self.world.storage.may_write(other) is False:
                 continue
             if self.world.plan.beyond_bound and not exclusive:
@@ -137,6 +139,19 @@ class Checkers:
             elif exclusive or self._bound_applies(machine, other):
                 kind = "exclusive application" if exclusive else "application"
                 self.broken("S2", f"{kind} starts on {machine.name} and runs on {other.name}")
+
+    def proven(self, machine: Machine, suspect: Suspect, proof: Proof) -> None:
+        """A boot is proven over by a later one: nothing may run that began with that one."""
+        state = machine.process.state
+        if proof is not Proof.REBOOTED or state is None:
+            return
+        seen = state.peers.get(suspect.member)
+        for place in self.world.places.get(suspect.member, ()):
+            service = place.service
+            if service is None or not service.by_boot or seen is None or seen.boot != place.boot:
+                continue
+            what = f"{suspect.boot} is proven over by {place.boot}"
+            self.broken("S2", f"{what}, in which the application runs that began with the machine")
 
     def address_answers(self, machine: Machine) -> None:
         now_us = self.world.timeline.now_us
@@ -314,7 +329,7 @@ class Checkers:
         if uid in self.world.stores:
             return machine.disturbed_us <= since_us and self._linked(machine.name, uid, since_us)
         places = self.world.places.get(uid, [])
-        if len(places) != 1 or machine.disturbed_us > since_us:
+        if len(places) != 1 or machine.disturbed_us > since_us or places[0].disk_full:
             return False
         other = places[0]
         if other is machine:

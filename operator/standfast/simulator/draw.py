@@ -66,6 +66,7 @@ WEIGHTS: dict[FaultKind, int] = {
     K.CLONE: 1,
     K.APP_CRASH: 3,
     K.START_FAILS: 2,
+    K.BOOT_STARTS: 2,
     K.STOP_HANGS: 2,
     K.KILL_HANGS: 1,
     K.MAINTENANCE: 2,
@@ -310,6 +311,7 @@ def _fault(chance: Random, plan: Plan, at_ms: int, kind: FaultKind) -> Fault:
             K.CLOCK_SUSPECT
             | K.APP_CRASH
             | K.START_FAILS
+            | K.BOOT_STARTS
             | K.STOP_HANGS
             | K.STAND
             | K.CONSENT

@@ -70,6 +70,7 @@ class Faults:
             FaultKind.CLONE: self._clone,
             FaultKind.APP_CRASH: self._app_crash,
             FaultKind.START_FAILS: self._start_fails,
+            FaultKind.BOOT_STARTS: self._boot_starts,
             FaultKind.STOP_HANGS: self._stop_hangs,
             FaultKind.KILL_HANGS: self._kill_hangs,
             FaultKind.MAINTENANCE: self._maintenance,
@@ -312,9 +313,11 @@ class Faults:
     def _disk_full(self, fault: Fault) -> End:
         machine = self._machine(fault)
         machine.disk_full = True
+        machine.disturb()
 
         def end() -> None:
             machine.disk_full = False
+            machine.disturb()
 
         return end
 
@@ -383,6 +386,11 @@ class Faults:
         service = self._machine(fault).service
         if service is not None:
             service.start_fails = True
+
+    def _boot_starts(self, fault: Fault) -> None:
+        service = self._machine(fault).service
+        if service is not None:
+            service.begins_with_machine = True
 
     def _stop_hangs(self, fault: Fault) -> None:
         service = self._machine(fault).service

@@ -145,6 +145,8 @@ class Machine:
         self.watchdog_ms = self.plan.watchdog_ms
         world.note(self.name, f"boots ({self.boot})")
         self.disturb()
+        if self.service is not None:
+            self.service.machine_boots()
         self.process.start()
 
     def power_off(self, why: str) -> None:

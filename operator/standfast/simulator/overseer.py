@@ -185,12 +185,15 @@ class Operator:
         present = {member.uid for member in config.members if member.name not in world.stores}
         for uid, name in wanted.items():
             machine = world.machines[name]
-            if uid not in present and machine.journal is not None and self.reaches(machine):
-                order = [*world.wanted, *(m.name for m in config.members)]
-                new = (*config.members, Member(uid, name, machine.plan.kind))
-                members = tuple(sorted(new, key=lambda member: order.index(member.name)))
-                self._change(holder, state, members, config.timing)
-                return
+            answer = self._answer(machine)
+            left_out = {member.uid for member in state.record.left_out}
+            if uid in present | left_out or answer is None or answer.durable.halted:
+                continue
+            order = [*world.wanted, *(m.name for m in config.members)]
+            new = (*config.members, Member(uid, name, machine.plan.kind))
+            members = tuple(sorted(new, key=lambda member: order.index(member.name)))
+            self._change(holder, state, members, config.timing)
+            return
         for uid in present - set(wanted) - {state.me}:
             if not self._enough_without({m.uid for m in config.members} - {uid}):
                 continue

@@ -49,6 +49,7 @@ class FaultKind(Enum):
     CLONE = "Clone"  # a copy of the machine runs beside it for lasts_ms
     APP_CRASH = "AppCrash"
     START_FAILS = "StartFails"  # the next start on who fails
+    BOOT_STARTS = "BootStarts"  # at the next boot of who the application starts with the machine
     STOP_HANGS = "StopHangs"  # the next graceful stop never ends
     KILL_HANGS = "KillHangs"  # the next kill takes lasts_ms, whatever was promised
     MAINTENANCE = "Maintenance"  # who may not stand for lasts_ms

@@ -483,6 +483,7 @@ class Process:
         world = machine.world
         suspect, proof = effect.suspect, effect.proof
         world.coverage.count("proof", proof.value)
+        world.checkers.proven(machine, suspect, proof)
         name = world.names.get(suspect.member)
         world.note(machine.name, f"{name} is proven stopped: {proof.value}")
         if machine.service is not None:

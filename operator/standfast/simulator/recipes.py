@@ -108,6 +108,13 @@ def fenced_and_back(chance: Random, ttl: int) -> Iterator[Fault]:
     yield Fault(chance.randrange(ttl), K.AGENT_KILL, VOTER, lasts_ms=chance.randrange(5, 200))
 
 
+def enabled_at_boot(chance: Random, ttl: int) -> Iterator[Fault]:
+    """The holder restarts, and what it ran starts with the machine, before its agent."""
+    yield Fault(0, K.BOOT_STARTS, HOLDER)
+    yield Fault(5, K.KILL_HANGS, HOLDER, lasts_ms=chance.randrange(100, 3 * ttl))
+    yield Fault(10, chance.choice((K.CRASH, K.REBOOT)), HOLDER, lasts_ms=chance.randrange(20, ttl))
+
+
 def old_data(chance: Random, ttl: int) -> Iterator[Fault]:
     """A copy falls behind; then the one that has everything is lost in the wrong moment."""
     long_ms = chance.choice((2, 2, 8)) * ttl
@@ -189,6 +196,7 @@ RECIPES: tuple[Recipe, ...] = (
     longer_and_gone,
     changed_in_mid_fault,
     fenced_and_back,
+    enabled_at_boot,
     old_data,
     left_behind,
     late_answers,

@@ -37,6 +37,8 @@ class Service:
         "_left_us",
         "_then",
         "app",
+        "begins_with_machine",
+        "by_boot",
         "crashes",
         "kill_hangs_ms",
         "killing",
@@ -51,6 +53,8 @@ class Service:
         self.app = App.STOPPED
         self.started_term = 0
         self.killing = False
+        self.begins_with_machine = False
+        self.by_boot = False
         self.start_fails = False
         self.stop_hangs = False
         self.kill_hangs_ms = 0
@@ -163,6 +167,16 @@ class Service:
 
     # --- what happens to it --------------------------------------------------------------------
 
+    def machine_boots(self) -> None:
+        """Somebody enabled the application: it runs before the agent does."""
+        if self.begins_with_machine:
+            self.begins_with_machine = False
+            self.by_boot = True
+            self.app = App.RUNNING
+            world = self.machine.world
+            world.note(self.machine.name, "application began with the machine")
+            world.coverage.count("service", "began with the machine")
+
     def crash(self) -> None:
         """The application dies by itself; the agent restarts it in place, or hands over."""
         if self.app is not App.RUNNING:
@@ -244,6 +258,7 @@ class Service:
 
     def _gone(self) -> None:
         self.app = App.STOPPED
+        self.by_boot = False
         machine = self.machine
         if machine.database is not None:
             machine.database.demote()
