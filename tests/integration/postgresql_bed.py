@@ -45,13 +45,19 @@ def as_postgres(*argv: str | Path) -> None:
 
 
 class PgCtlUnits:
-    """The `Units` port for one data directory."""
+    """The `Units` port for one data directory.
+
+    `waits`: the job of a start goes on without a server, as Debian's does, until it is stopped.
+    """
 
     def __init__(self, data: Path, options: str) -> None:
+        self.waits = False
         self._data = data
         self._options = options
 
     async def state(self, unit: str) -> UnitState:
+        if postmaster(self._data) is None and self.waits:
+            return UnitState("activating", "start")
         if postmaster(self._data) is None:
             return UnitState("inactive", "dead")
         return UnitState("active", "running")
@@ -101,6 +107,7 @@ class PgCtlUnits:
             await asyncio.sleep(WATCH_S)
 
     async def stop(self, unit: str) -> str:
+        self.waits = False
         server = postmaster(self._data)
         if server is not None:
             os.kill(server.pid, signal.SIGINT)

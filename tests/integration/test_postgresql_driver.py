@@ -1,5 +1,6 @@
 """The PostgreSQL driver keeps what the port promises, over a real server."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from standfast.adapters.linux.clock import BootClock
 from standfast.adapters.postgresql.plan import Running
 from standfast.ports.replication import Place
 from standfast.ports.resource import Presence, Verdict
-from tests.integration.postgresql_bed import CLUSTER, PgNode, nodes
+from tests.integration.postgresql_bed import CLUSTER, PgCtlUnits, PgNode, nodes
 from tests.unit.adapters.contracts import DriverContract, Subject
 
 pytestmark = pytest.mark.root
@@ -71,3 +72,18 @@ async def test_a_crashed_backend_is_not_a_dead_server(node: PgNode) -> None:
     assert Verdict.DOWN not in verdicts
     assert server_of(node.driver) == server
     assert (await node.driver.probe()).presence is Presence.RUNNING
+
+
+async def test_a_server_that_is_killed_before_its_unit_is_up_is_started_anew_at_once(
+    node: PgNode,
+) -> None:
+    """Debian's unit waits for seconds for a server that is gone."""
+    await node.start()
+    node.power_off()
+    units = node.driver._host.units
+    assert isinstance(units, PgCtlUnits)
+    units.waits = True
+    async with asyncio.timeout(5):
+        await node.start()
+    assert not units.waits
+    assert (await node.driver.check()).verdict is Verdict.UP

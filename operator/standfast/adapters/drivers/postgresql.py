@@ -50,6 +50,8 @@ PATIENCE = 3
 """So many passes in a row must fail before a person is told."""
 PROMOTED_LOOK_S = 0.002
 KILL_AGAIN_S = 0.02
+EMPTY_S = 0.2
+"""A start of the unit that has no server after this has lost it."""
 STRANGER_S = 1.0
 RESTART_MS = 20_000
 PROBE_S = 0.8
@@ -253,10 +255,14 @@ class PostgresqlDriver:
 
     async def _until_known(self) -> Running:
         """A server that is starting or ending gets the time it needs; the caller's is limited."""
+        loop = asyncio.get_running_loop()
+        empty_at = loop.time() + EMPTY_S
         while True:
             running = await self._instance.running()
             if running is not Running.UNKNOWN:
                 return running
+            if loop.time() >= empty_at:
+                await self._instance.end_empty_start()
             await asyncio.sleep(KILL_AGAIN_S)
 
     async def _in_its_unit(self, running: Running) -> Running:

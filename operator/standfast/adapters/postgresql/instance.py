@@ -212,6 +212,20 @@ class Instance:
                 )
             await asyncio.wait({ready}, timeout=LOOK_AGAIN_S)
 
+    async def end_empty_start(self) -> None:
+        """End a start of the unit that has no server: it was killed before its unit was up.
+
+        Debian's unit goes on waiting for it for seconds, and nothing else starts meanwhile.
+        """
+        unit = self.places.unit
+        if self.postmaster() is not None:
+            return
+        state = await self._units.state(unit)
+        if state.active == "activating" and not await asyncio.to_thread(
+            processes, self.places.data
+        ):
+            await self._units.stop(unit)
+
     async def halt(self, budget_ms: int) -> None:
         """Stop the server: fast, then immediately; true on return: nothing of it is left.
 
