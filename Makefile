@@ -46,8 +46,7 @@ unit: ## Fast and pure tests
 
 .PHONY: simulate-ci
 simulate-ci: ## Seeded simulation of the lease: fixed seeds and fresh ones
-	# Two known to fail are left out, see CHANGELOG: fresh seeds (the bound of asynchronous data), a watcher.
-	$(PYTEST) tests/simulation -q --timeout 600 -k "not fresh and not keeps_the_address_is_seen"
+	$(PYTEST) tests/simulation -q --timeout 600
 
 .PHONY: simulate
 simulate: ## Simulate FAULTS=n faults [SEED=s]

@@ -37,7 +37,9 @@ def test_fixed_seeds_break_no_promise(piece: int) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_fresh_seeds_break_no_promise(sim_seconds: float) -> None:
+def test_fresh_seeds_break_no_promise(
+    sim_seconds: float, capsys: pytest.CaptureFixture[str]
+) -> None:
     base = f"{time.time_ns():x}"
     end = time.monotonic() + sim_seconds
     running = campaign(base, jobs=os.cpu_count() or 1)
@@ -47,7 +49,8 @@ def test_fresh_seeds_break_no_promise(sim_seconds: float) -> None:
             seed, _ = total.violations[0]
             pytest.fail(told(seed, World(plan_for(seed)).run()))
         if time.monotonic() > end:
-            print(f"seed {base}: {total.last_line()}")
+            with capsys.disabled():
+                print(f"seed {base}: {total.last_line()}")
             break
     running.close()
 

@@ -6,12 +6,14 @@ outside the promise's own bounds, and expects to be told. Broken rules of the co
 """
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from standfast.core.events import Stopped
 from standfast.core.ids import RunId
 from standfast.core.record import DataMode, MemberKind
+from standfast.core.turn import Turn
 from standfast.simulator.database import Database
 from standfast.simulator.draw import BEYOND, plan_for
 from standfast.simulator.machine import Machine
@@ -156,6 +158,42 @@ def test_events_that_breed_events_are_not_waited_for(monkeypatch: pytest.MonkeyP
     assert violation is not None
     assert violation.promise == "endless"
     assert str(EVENTS_MAX) in violation.message
+
+
+def test_a_boot_that_calls_itself_clean_too_early_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application that starts with the machine: `Rebooted` waits until it is stopped."""
+    faults = (
+        Fault(4_000, K.BOOT_STARTS, NODE_A),
+        Fault(4_500, K.KILL_HANGS, NODE_A, lasts_ms=3_000),
+        Fault(5_000, K.CRASH, NODE_A, lasts_ms=300),
+    )
+    habits = Habits(sharp=True, fences=False)
+    plan = pair(*faults, habits=habits, data=DataMode.SHARED_DISK)
+    outcome = traced(plan)
+    assert outcome.violation is None
+    texts = [note.text for note in outcome.notes]
+    assert "application began with the machine" in texts
+    assert any(text.endswith("proven stopped: Rebooted") for text in texts)
+
+    wrap = Turn._wrap
+    monkeypatch.setattr(Turn, "_wrap", lambda *asked: replace(wrap(*asked), clean=True))
+    assert promise_broken(plan) == "S2"
+
+
+# --- a majority that is lost for good ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", DataMode)
+def test_a_majority_lost_for_good_is_recovered_and_whoever_turns_up_is_a_new_member(
+    data: DataMode,
+) -> None:
+    plan = pair(Fault(8_000, K.MAJORITY_LOST), data=data, busy_ms=10_000)
+    outcome = traced(plan)
+    assert outcome.violation is None
+    texts = [note.text for note in outcome.notes]
+    assert any(text.startswith("recovers with") for text in texts)
+    assert sum("takes no part any more" in text for text in texts) == 2
+    assert sum(text.startswith("enrols") for text in texts) == 2
 
 
 # --- beyond the bounds -------------------------------------------------------------------------
