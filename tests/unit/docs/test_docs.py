@@ -155,3 +155,9 @@ def test_the_runbook_names_conditions_and_reasons_that_exist() -> None:
     reasons = {reason.value for reason in Reason}
     for name in re.findall(r"`=?\w*`?, `([A-Z]\w+)`", text):
         assert name in reasons, name
+
+
+def test_every_condition_is_on_its_page_and_no_other() -> None:
+    page = (ROOT / "docs/reference/conditions.md").read_text()
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert named == {kind.value for kind in ConditionType}
