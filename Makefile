@@ -16,7 +16,7 @@ demo: setup ## The main job before your eyes: a VM dies, the service goes on
 	$(RUN) standfast-lab demo
 
 .PHONY: test
-test: setup lint unit simulate-ci mutants-ci model integration e2e ## Everything CI runs
+test: setup lint unit simulate-ci mutants model integration e2e ## Everything CI runs
 
 .PHONY: setup
 setup: ## System packages, uv and the locked environment
@@ -55,13 +55,6 @@ simulate: ## Simulate FAULTS=n faults [SEED=s]
 .PHONY: mutants
 mutants: ## Plant known bugs in the core; each must be caught
 	$(RUN) python -m tests.mutants
-
-.PHONY: mutants-ci
-mutants-ci: ## A dozen of them, of the rules that elect
-	$(RUN) python -m tests.mutants --only promise-ignored promise-to-any-boot older-term-granted \
-	  voted-twice-in-a-term released-term-granted boot-hold-skipped older-record-elected \
-	  elected-without-the-data records-ordered-by-count-only any-distance-behind-elected \
-	  consent-of-another-boot consent-for-another-record
 
 .PHONY: model
 model: ## Check the model of the lease exhaustively (Spin)

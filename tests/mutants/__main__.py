@@ -1,77 +1,22 @@
-"""Plant every bug in a copy, see what catches it, print the table.
+"""Plant every bug, see what catches it, print the table.
 
-`--full` measures the simulator for every bug, also where a unit test caught it already; `--only`
-names some. The copies live in a temporary directory; the checkout is never changed.
+Each bug lives in a process of its own, in memory: the checkout is never changed. Its directed unit
+tests look first, then all of the protocol, then the simulator. `--full` measures the simulator for
+every bug, also where a unit test caught it already; `--only` names some.
 """
 
 import argparse
+import multiprocessing
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.catalogue import ALL, Mutant
-
-ROOT = Path(__file__).resolve().parents[2]
-
-PACKAGE = ROOT / "operator" / "standfast"
-
-UNIT_TESTS = "tests/unit/core"
-
-PROTOCOL = (
-    *("asking", "changing", "holding", "identity", "invariants", "passive", "proof", "quorum"),
-    *("quorum_exits", "quorum_stories", "record", "standing", "tally", "timing", "turn", "voting"),
-)
-"""The unit tests of the protocol; those of the module that was changed come first."""
+from tests.mutants.catalogue import ALL
+from tests.mutants.hunting import Catch, Hunt, directed_tests, hunt, prepare
 
 SEEDS_MAX = 400
 """How many seeds the simulator may use for one bug."""
-
-HUNT = """
-import sys
-from standfast.simulator.draw import plan_for
-from standfast.simulator.world import World
-for number in range(int(sys.argv[1])):
-    try:
-        broken = World(plan_for(f"mutant-{number}")).run().violation
-        found = broken.promise if broken else ""
-    except (AssertionError, KeyError, TypeError, AttributeError) as error:
-        found = type(error).__name__
-    if found:
-        print(f"{found} {number + 1}")
-        break
-else:
-    print(f"nothing {sys.argv[1]}")
-"""
-"""The simulator on the copy: what broke first, and after how many seeds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Catch:
-    """What caught a bug.
-
-    Attributes:
-        unit: The first failing unit test, or nothing.
-        simulator: The broken promise, or nothing.
-        seeds: How many seeds the simulator ran.
-    """
-
-    mutant: Mutant
-    unit: str
-    simulator: str
-    seeds: int
-    took_s: float
-    stale: str = ""
-
-    @property
-    def caught(self) -> bool:
-        return bool(self.unit or self.simulator)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,12 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-unit", action="store_true", help="the simulator alone")
     chosen = parser.parse_args(arguments)
     mutants = [m for m in ALL if chosen.only is None or m.name in chosen.only]
-    hunter = Hunter(seeds=chosen.seeds, full=chosen.full, unit=not chosen.no_unit)
-    with (
-        tempfile.TemporaryDirectory(prefix="standfast-mutants-") as scratch,
-        ThreadPoolExecutor(chosen.jobs) as pool,
-    ):
-        catches = list(pool.map(lambda m: hunter.hunt(m, Path(scratch) / m.name), mutants))
+    directed = directed_tests()
+    orders = [
+        Hunt(m, directed.get(m.name, ()), chosen.seeds, chosen.full, not chosen.no_unit)
+        for m in mutants
+    ]
+    prepare()
+    catches: list[Catch] = []
+    with multiprocessing.get_context("fork").Pool(chosen.jobs, maxtasksperchild=1) as pool:
+        for catch in pool.imap(hunt, orders, chunksize=1):
+            tell(catch)
+            catches.append(catch)
     if chosen.table is not None:
         chosen.table.write_text(table(catches, chosen.seeds))
     for catch in catches:
@@ -98,92 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"NOT CAUGHT: {catch.mutant.name} ({catch.mutant.rule}): {why}\n")
     sys.stdout.write(f"caught {sum(c.caught for c in catches)} of {len(catches)}\n")
     return 0 if all(catch.caught for catch in catches) else 1
-
-
-@dataclass(frozen=True, slots=True)
-class Hunter:
-    """How to look for a bug."""
-
-    seeds: int
-    full: bool
-    unit: bool
-
-    def hunt(self, mutant: Mutant, copy: Path) -> Catch:
-        """Plant one bug in a copy and look for it, unit tests first."""
-        began = time.monotonic()
-        try:
-            plant(mutant, copy)
-        except StaleError as stale:
-            return Catch(mutant, "", "", 0, 0.0, stale=str(stale))
-        failed = unit_test(copy, mutant.module) if self.unit else ""
-        found, seeds = ("", 0) if failed and not self.full else simulate(copy, self.seeds)
-        shutil.rmtree(copy)
-        catch = Catch(mutant, failed, found, seeds, time.monotonic() - began)
-        tell(catch)
-        return catch
-
-
-class StaleError(Exception):
-    """The core moved on: the entry must be written anew."""
-
-
-def plant(mutant: Mutant, copy: Path) -> None:
-    """Copy what the core's tests need and change one text in it."""
-    target = copy / "operator" / "standfast"
-    ignored = shutil.ignore_patterns("__pycache__")
-    target.mkdir(parents=True)
-    for name in ("__init__.py", "errors.py"):
-        shutil.copy(PACKAGE / name, target / name)
-    for name in ("core", "simulator"):
-        shutil.copytree(PACKAGE / name, target / name, ignore=ignored)
-    shutil.copytree(ROOT / UNIT_TESTS, copy / UNIT_TESTS, ignore=ignored)
-    path = target / mutant.module
-    text = path.read_text()
-    times = text.count(mutant.old)
-    if times != 1:
-        raise StaleError(f"the text to replace occurs {times} times in {mutant.module}")
-    path.write_text(text.replace(mutant.old, mutant.new))
-
-
-def _environment(copy: Path) -> dict[str, str]:
-    path = os.pathsep.join([str(copy / "operator"), str(copy)])
-    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def unit_test(copy: Path, module: str) -> str:
-    """The first unit test of the protocol that fails on the copy."""
-    own = Path(module).stem
-    names = sorted(PROTOCOL, key=lambda name: name != own)
-    command = [
-        *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"),
-        *("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(copy), "-o", "pythonpath="),
-        *(str(copy / UNIT_TESTS / f"test_{name}.py") for name in names),
-    ]
-    done = subprocess.run(
-        command, cwd=copy, env=_environment(copy), capture_output=True, text=True, check=False
-    )
-    if done.returncode == 0:
-        return ""
-    for line in done.stdout.splitlines():
-        if line.startswith(("FAILED", "ERROR")):
-            return line.split(" ")[1].rpartition("/")[2]
-    raise SystemExit(f"pytest said nothing of use:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-
-
-def simulate(copy: Path, seeds_max: int) -> tuple[str, int]:
-    """What the simulator finds on the copy, and after how many seeds."""
-    done = subprocess.run(
-        [sys.executable, "-c", HUNT, str(seeds_max)],
-        cwd=copy,
-        env=_environment(copy),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        return f"crash: {done.stderr.strip().splitlines()[-1]}", 1
-    found, seeds = done.stdout.split()
-    return ("" if found == "nothing" else found), int(seeds)
 
 
 def table(catches: Sequence[Catch], seeds: int) -> str:
@@ -218,11 +82,16 @@ def table(catches: Sequence[Catch], seeds: int) -> str:
 
 def tell(catch: Catch) -> None:
     unit = catch.unit or "-"
+    if catch.unit and not catch.directed:
+        unit += " (not by its row's tests)"
     simulator = f"{catch.simulator} after {catch.seeds}" if catch.simulator else "-"
     if catch.seeds and not catch.simulator:
         simulator = f"nothing in {catch.seeds}"
     dagger = "†" if catch.mutant.dagger else " "
-    sys.stdout.write(f"{dagger} {catch.mutant.name:44} simulator: {simulator:24} unit: {unit}\n")
+    took = f"{catch.took_s:.1f} s"
+    sys.stdout.write(
+        f"{dagger} {catch.mutant.name:44} {took:>7} simulator: {simulator:20} unit: {unit}\n"
+    )
     sys.stdout.flush()
 
 

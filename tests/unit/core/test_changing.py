@@ -111,6 +111,15 @@ def test_who_does_not_serve_changes_nothing() -> None:
     assert "does not serve" in declined(One(A), request(One(A), A, B))
 
 
+def test_a_change_before_the_first_record_is_committed_is_declined() -> None:
+    one = One(A)
+    one.win(W, commits=False)
+    base = one.record.config
+    (effect,) = one.tell(ChangeRequested(base.id, base.members, Profile.TOLERANT.timing))
+    assert isinstance(effect, Declined)
+    assert effect.problem == "this node does not serve"
+
+
 def test_one_change_at_a_time() -> None:
     one = holder()
     one.tell(request(one, A, B, W, X))

@@ -158,6 +158,24 @@ def test_a_grant_is_durable_before_it_is_sent_and_promises_from_the_receipt() ->
     assert one.state.promise == Promise(A, A1, 5, one.now_ms + TTL)
 
 
+def test_a_grant_takes_the_candidates_newer_record_over() -> None:
+    one = One()
+    newer = record_of(one.config, Version(4, 2), B)
+    one.hear(A, one.ask(5, record=newer))
+    assert isinstance(one.answer(), Grant)
+    assert one.record == newer
+
+
+def test_a_newer_record_in_a_renewal_is_stored_and_acknowledged() -> None:
+    one = One()
+    newer = record_of(one.config, Version(5, 2), A)
+    one.hear(A, one.renew(5, record=newer, version=newer.version))
+    assert one.record == newer
+    answer = one.answer()
+    assert isinstance(answer, Ack)
+    assert answer.version == newer.version
+
+
 def test_a_pre_vote_changes_nothing_at_all() -> None:
     one = One(W)
     before = one.state
@@ -415,6 +433,13 @@ def test_a_power_off_of_another_boot_frees_nothing() -> None:
     one.hear(A, one.ask(5))
     one.tell(FencedReported(Fenced(A, A2)))
     assert one.state.promise is not None
+
+
+def test_a_power_off_of_one_boot_forbids_no_other() -> None:
+    one = One()
+    one.tell(FencedReported(Fenced(A, BootId("a-boot-1"))))
+    one.hear(A, one.ask(5), boot="boot-2")
+    assert isinstance(one.answer(), Grant)
 
 
 def test_a_power_off_of_the_successor_closes_its_window() -> None:
