@@ -33,12 +33,16 @@ class Switchboard:
 
     Attributes:
         orders: What vCenter asked for, in order.
+        disks: What it asked to do with disks, in order: `("attach", "vm-a")`.
+        attached: Which VM has which disk, by the disk's UUID.
         refusal: Said to every order while set.
         answers: Orders wait for it.
     """
 
     power: dict[str, str] = field(default_factory=lambda: {"vm-a": "on", "vm-b": "on"})
     orders: list[dict[str, str]] = field(default_factory=list)
+    disks: list[tuple[str, str]] = field(default_factory=list)
+    attached: dict[str, str] = field(default_factory=dict)
     refusal: str = ""
     answers: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -49,6 +53,20 @@ class Switchboard:
         if self.refusal:
             return web.Response(status=503, text=self.refusal)
         return web.Response(status=204)
+
+    async def disk(self, request: web.Request) -> web.Response:
+        order = await request.json()
+        if self.refusal:
+            return web.Response(status=503, text=self.refusal)
+        self.disks.append((order["op"], order["vm"]))
+        if order["op"] == "attach":
+            self.attached[order["disk"]] = order["vm"]
+        else:
+            del self.attached[order["disk"]]
+        return web.Response(status=204)
+
+    async def where(self, request: web.Request) -> web.Response:
+        return web.json_response(self.attached)
 
     async def running(self, request: web.Request) -> web.Response:
         return web.json_response(self.power)
@@ -103,6 +121,7 @@ async def vcenter_lab(
     board.answers.set()
     app = web.Application()
     app.add_routes([web.post("/power", board.order), web.get("/power", board.running)])
+    app.add_routes([web.post("/disk", board.disk), web.get("/disk", board.where)])
     runner = web.AppRunner(app)
     await runner.setup()
     with lab_paths(name) as paths:

@@ -102,7 +102,7 @@ class Executor:
             case Fence(node, boot, term):
                 await self._fence(field, node, boot, term)
             case PowerOn(node):
-                await _hypervisor(field, node).power_on(field.vms[node], POWER_ON_MS)
+                await hypervisor_of(field, node).power_on(field.vms[node], POWER_ON_MS)
                 logger(cluster=field.key.name, node=node).info("Powered on")
             case HandOver():
                 await self.hand_over(field, action)
@@ -138,7 +138,7 @@ class Executor:
 
     async def _tell(self, field: Field, node: str, boot: str) -> None:
         """The VM was found off: read it afresh, and say which boot that ended."""
-        evidence = await _hypervisor(field, node).verify_off(field.vms[node])
+        evidence = await hypervisor_of(field, node).verify_off(field.vms[node])
         await self._announce(field, node, boot, evidence, self._found(field, node, evidence))
 
     async def _fence(self, field: Field, node: str, boot: str, term: int) -> None:
@@ -176,7 +176,7 @@ class Executor:
         if fence is None or fence.boot_id != boot:
             return None
         try:
-            hypervisor = _hypervisor(field, node)
+            hypervisor = hypervisor_of(field, node)
             return await hypervisor.verify_since(field.vms[node], fence.ordered_at)
         except NotProvenError:
             return None
@@ -195,7 +195,7 @@ class Executor:
             field.memory.fences[node] = FenceStatus(
                 boot_id=boot,
                 term=term,
-                ordered_at=await _hypervisor(field, node).clock(),
+                ordered_at=await hypervisor_of(field, node).clock(),
                 message="the power-off is being ordered",
             )
         await field.persist()
@@ -216,7 +216,7 @@ class Executor:
             loop.call_soon_threadsafe(_resolve, ordered, task)
 
         proof = asyncio.create_task(
-            _hypervisor(field, node).power_off_with_proof(field.vms[node], FENCE_MS, on_task)
+            hypervisor_of(field, node).power_off_with_proof(field.vms[node], FENCE_MS, on_task)
         )
         await asyncio.wait((proof, ordered), return_when=asyncio.FIRST_COMPLETED)
         if ordered.done():
@@ -325,7 +325,8 @@ def _resolve(ordered: "asyncio.Future[str]", task: str) -> None:
         ordered.set_result(task)
 
 
-def _hypervisor(field: Field, node: str) -> Hypervisor:
+def hypervisor_of(field: Field, node: str) -> Hypervisor:
+    """Who runs the VM of a node; raises UserError when nobody can be asked."""
     held = field.infrastructures.get(node)
     if held is None or held.vcenter is None:
         problem = held.problem if held is not None else None

@@ -14,6 +14,7 @@ from standfast.api.resource import (
     ResourceState,
 )
 from standfast.api.switchover import Switchover
+from standfast.controller import disks
 from standfast.controller.listening import Line
 from standfast.controller.parts import Parts
 from standfast.controller.statuses import Judged
@@ -46,7 +47,9 @@ async def report_resources(
             and line.now is not None
             and (found := _named(line.now.resources, name)) is not None
         }
-        await parts.statuses.write(judged, _status(judged, resource, on, seen))
+        errors = parts.errands.errors(Key(HACluster.__name__, *cluster.key), disks.WHAT)
+        stuck = disks.claim_of(errors, name, seen.active.name) if seen.active else None
+        await parts.statuses.write(judged, _status(judged, resource, on, seen, stuck))
 
 
 async def report_orphans(parts: Parts, cluster: Key) -> None:
@@ -98,11 +101,17 @@ def _named(found: Sequence[ResourceStatus], name: str) -> ResourceStatus | None:
 
 
 def _status(
-    judged: Judged, resource: HAResource, on: Mapping[str, ResourceStatus], seen: Observed
+    judged: Judged,
+    resource: HAResource,
+    on: Mapping[str, ResourceStatus],
+    seen: Observed,
+    stuck: Claim | None,
 ) -> HAResourceStatus:
     active = seen.active
     here = on.get(active.name) if active is not None else None
     claim = _ready(here, active.name if active is not None else None)
+    if stuck is not None and claim.holds is not True:
+        claim = stuck
     return HAResourceStatus(
         observed_generation=resource.metadata.generation,
         type=resource.spec.type,

@@ -29,6 +29,7 @@ from standfast.lab import (
     tools,
     vcenter,
 )
+from standfast.lab.disks import Shelf
 from standfast.lab.cgroups import lab_cgroup
 from standfast.lab.commands import NETNS_DIR, run
 from standfast.lab.network import Switch, delete_ports
@@ -205,6 +206,7 @@ async def _remove(paths: LabPaths) -> None:
     for namespace in namespaces(paths):
         delete_ports(namespace)
         run(["ip", "netns", "del", namespace])
+    Shelf(paths).put_away()
     layer.remove(paths)
     for entry in paths.root.iterdir():
         if entry not in {paths.state_file, paths.lock_file, paths.log_dir}:

@@ -38,6 +38,7 @@ class Surroundings:
     layer: Callable[[], Path]
     record: Path
     tell: Callable[[str, Power], Awaitable[None]]
+    booted: Callable[[Vm], None]
 
 
 class Machine:
@@ -154,6 +155,7 @@ class Machine:
             await self._clearing
         began_ns = _now_ns()
         await asyncio.to_thread(self.vm.boot, self._around.layer())
+        await asyncio.to_thread(self._around.booted, self.vm)
         self.since_ns = _now_ns()
         self._attach()
         took_ms = (self.since_ns - began_ns) // 1_000_000

@@ -131,6 +131,30 @@ class VmSpec:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class DiskSpec:
+    """A disk of the lab that may move from VM to VM.
+
+    Args:
+        path: In vCenter's datastore.
+        uuid: What the guest knows it by.
+        size: In bytes; it has an ext4 file system from the beginning.
+    """
+
+    path: str
+    uuid: str
+    size: int = 64 << 20
+
+    @property
+    def link(self) -> str:
+        """Its name below /dev/disk/by-id, as a guest with disk.EnableUUID has it."""
+        return f"wwn-0x{self.uuid.replace('-', '')}"
+
+
+DISKS = (DiskSpec("[shared] files/data.vmdk", "6000c298-595b-f457-5739-e9105b2c0c2d"),)
+"""Every lab has these; a disk that nothing attaches costs nothing."""
+
+
 def _default_base() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/standfast-lab")

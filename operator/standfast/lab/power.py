@@ -6,6 +6,7 @@ the next one adopts them.
 
     POST /power {"vm", "op": "on|off|reset|suspend", "report": false}   200 when it is so
     GET  /power -> {"vm-a": "on|off|suspended"}
+    POST /disk  {"vm", "disk", "op": "attach|detach"}   GET /disk -> {UUID: "vm-a"}
     POST /stun  {"vm", "ms": null}   POST /thaw {"vm"}   GET /vms
 
 409 when the VM is in another state than the order needs, 400 when there is no such VM or order,
@@ -29,6 +30,7 @@ from aiohttp import web
 from standfast.errors import RefusedError, StandfastError, UserError
 from standfast.lab import layer, logs, state
 from standfast.lab.cgroups import lab_cgroup
+from standfast.lab.disks import Shelf
 from standfast.lab.machine import Machine, Surroundings
 from standfast.lab.network import Switch
 from standfast.lab.orders import ShownVm
@@ -49,6 +51,14 @@ class PowerOrder(msgspec.Struct, frozen=True):
     report: bool = False
 
 
+class DiskOrder(msgspec.Struct, frozen=True):
+    """Give a VM a disk, or take it away."""
+
+    vm: str
+    disk: str
+    op: Literal["attach", "detach"]
+
+
 class StunOrder(msgspec.Struct, frozen=True):
     """Freeze a VM, for good or for a time; or thaw it, then without `ms`."""
 
@@ -66,7 +76,10 @@ class Hypervisor:
 
     def __init__(self, paths: LabPaths, lab: state.LabState) -> None:
         self._paths = paths
-        around = Surroundings(lambda: layer.current(paths), observations(paths), self._tell)
+        self._shelf = Shelf(paths)
+        around = Surroundings(
+            lambda: layer.current(paths), observations(paths), self._tell, self._shelf.booted
+        )
         self._machines = {vm.name: Machine(vm, around) for vm in virtual_machines(paths, lab)}
 
     async def adopt(self) -> None:
@@ -83,6 +96,8 @@ class Hypervisor:
             web.get("/power", self._show_power),
             web.get("/vms", self._show),
             web.post("/power", self._power),
+            web.get("/disk", self._show_disks),
+            web.post("/disk", self._disk),
             web.post("/stun", self._stun),
             web.post("/thaw", self._thaw),
         ]
@@ -105,6 +120,15 @@ class Hypervisor:
         await operations[order.op]()
         if order.report:
             await self._tell(order.vm, machine.vm.power)
+        return _json({})
+
+    async def _show_disks(self, _: web.Request) -> web.Response:
+        return _json({uuid: place.vm for uuid, place in self._shelf.attached().items()})
+
+    async def _disk(self, request: web.Request) -> web.Response:
+        order = msgspec.json.decode(await request.read(), type=DiskOrder)
+        obey = self._shelf.attach if order.op == "attach" else self._shelf.detach
+        await asyncio.to_thread(obey, self._machine(order.vm).vm, order.disk)
         return _json({})
 
     async def _stun(self, request: web.Request) -> web.Response:

@@ -23,7 +23,7 @@ import msgspec
 from standfast.errors import TransientError, UserError
 from standfast.lab import program
 from standfast.lab.ca import Authority, Subject
-from standfast.lab.paths import LabPaths, VmSpec
+from standfast.lab.paths import DISKS, LabPaths, VmSpec
 from standfast.lab.ports import free_port
 from standfast.lab.program import Process, Program
 from standfast.lab.tools import Progress, provide, silent
@@ -239,5 +239,6 @@ def _inventory(vms: Sequence[VmSpec], spare: Sequence[str]) -> str:
             }
             for vm in vms
         ],
+        "disks": [{"path": disk.path, "uuid": disk.uuid} for disk in DISKS],
     }
     return msgspec.json.encode(plan).decode()

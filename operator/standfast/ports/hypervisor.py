@@ -134,6 +134,25 @@ class Evidence:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class DiskMoved:
+    """A disk is attached to one VM, and to none of the others that were named.
+
+    Attributes:
+        vmdk: The disk.
+        left: Names of the VMs that had it before.
+        to: Name of the VM that has it now.
+        attached: False when it had it already.
+        took_ms: For all of it.
+    """
+
+    vmdk: str
+    left: tuple[str, ...]
+    to: str
+    attached: bool
+    took_ms: int
+
+
 class CredentialsRefusedError(UserError):
     """User name and password are wrong or missing."""
 
@@ -207,6 +226,26 @@ class Hypervisor(Protocol):
 
     async def power_on(self, uuid: str, budget_ms: int) -> None:
         """Power the VM on; true on return. A VM that is on already is left alone."""
+        ...
+
+    async def move_disk(
+        self, vmdk: str, uuid: str, to: str, others: frozenset[str], budget_ms: int
+    ) -> DiskMoved:
+        """Attach a disk to one VM, after it was detached from the others; true on return.
+
+        Safe to call again after any outcome. The caller knows that none of the others may write.
+
+        Args:
+            vmdk: The disk in its datastore.
+            uuid: What it must be known as in the guest.
+            to: Instance UUID of the VM that shall have it.
+            others: Instance UUIDs of VMs it may be taken from; no other VM is touched.
+            budget_ms: For all of it.
+
+        Raises:
+            UserError: A snapshot holds it, it has another UUID, a right lacks, ...
+            TransientError: Not done within the budget, or the infrastructure cannot be asked now.
+        """
         ...
 
     async def check_rights(self, uuids: frozenset[str]) -> Mapping[str, tuple[str, ...]]:

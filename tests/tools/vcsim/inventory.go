@@ -26,6 +26,7 @@ type inventory struct {
 		BiosUUID     string `json:"biosUuid"`
 		Host         string `json:"host"`
 	} `json:"vms"`
+	Disks []labDisk `json:"disks"`
 }
 
 func readInventory(path string) (*inventory, error) {
@@ -80,6 +81,12 @@ func build(
 	if err != nil {
 		return nil, nil, remove, err
 	}
+	for _, disk := range plan.Disks {
+		if err := disk.valid(); err != nil {
+			return nil, nil, remove, err
+		}
+	}
+	shared := newDisks(esx, plan.Disks)
 	running := esx.running(ctx)
 	vms := map[string]*labVM{}
 	for _, v := range plan.VMs {
@@ -102,9 +109,11 @@ func build(
 			return nil, nil, remove, fmt.Errorf("VM %s: %w", v.Name, err)
 		}
 		vm := adopt(info.Result.(types.ManagedObjectReference), v.Name, host, esx)
+		vm.disks = shared
 		vm.show(powerStates[running[v.Name]])
 		vms[v.Name] = vm
 	}
+	shared.adopt(vms, esx.attached(ctx))
 	return vms, hosts, remove, nil
 }
 

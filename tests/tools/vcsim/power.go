@@ -43,8 +43,9 @@ func (h *labHost) responds() bool {
 type labVM struct {
 	simulator.VirtualMachine
 
-	name string
-	esx  *hypervisor
+	name  string
+	esx   *hypervisor
+	disks *disks
 
 	mu     sync.Mutex
 	busy   *types.ManagedObjectReference   // the power task that runs

@@ -55,7 +55,7 @@ class PowerSwitch:
 
     def keep_warm(self) -> None:
         """Prove that the fencing connection works, and keep its session alive."""
-        self._reading("asking the time", _time)
+        self.reading("asking the time", _time)
 
     def power_off_with_proof(
         self, uuid: str, budget_ms: int, on_task: PowerTask | None = None
@@ -101,7 +101,7 @@ class PowerSwitch:
 
     def time(self) -> datetime:
         """VCenter's own time."""
-        return self._reading("asking the time", _time)
+        return self.reading("asking the time", _time)
 
     def power_on(self, uuid: str, budget_ms: int) -> None:
         """See `ports.hypervisor.Hypervisor`."""
@@ -117,7 +117,7 @@ class PowerSwitch:
             if self._see(uuid).power is Power.ON:
                 return
             raise
-        self._finish(task, doing, deadline_ms)
+        self.finish(task, doing, deadline_ms)
 
     def rights(self, uuids: frozenset[str], privileges: tuple[str, ...]) -> dict[str, list[str]]:
         """Which of the privileges lack, by name of the VM."""
@@ -135,7 +135,7 @@ class PowerSwitch:
                 for name, entity in zip(names, answer, strict=True)
             }
 
-        return self._reading("checking privileges", ask)
+        return self.reading("checking privileges", ask)
 
     def close(self) -> None:
         """Drop the connection; the session is its owner's."""
@@ -156,12 +156,12 @@ class PowerSwitch:
                 retry_after_ms=2_000,
             )
         if order.since is None:
-            order.since = self._reading("asking the time", _time)
+            order.since = self.reading("asking the time", _time)
         with vcenter_faults(self._session.access, doing):
             task = seen.vm.PowerOff()
         if order.on_task is not None:
             order.on_task(moid(task))
-        self._finish(task, doing, order.deadline_ms)
+        self.finish(task, doing, order.deadline_ms)
         return self._read_back(order, moid(task))
 
     def _read_back(self, order: "_Order", task: str) -> Evidence:
@@ -173,7 +173,7 @@ class PowerSwitch:
                 raise _not_proven(seen, f"task {task} succeeded")
             time.sleep(POLL_S_MAX)
 
-    def _finish(self, task: vim.Task, doing: str, deadline_ms: int) -> None:
+    def finish(self, task: vim.Task, doing: str, deadline_ms: int) -> None:
         """Wait for the task's success by looking at it afresh."""
         pause_s = POLL_S_MIN
         while True:
@@ -214,11 +214,11 @@ class PowerSwitch:
                     return moid(task)
             return ""
 
-        return self._reading("looking for the power-off task", look)
+        return self.reading("looking for the power-off task", look)
 
     def _see(self, uuid: str) -> Seen:
         access = self._session.access
-        return self._reading(
+        return self.reading(
             f"reading VM {uuid}",
             lambda connection: see(
                 connection, find(connection, access, [uuid])[uuid].only(access), self._clock
@@ -237,7 +237,7 @@ class PowerSwitch:
             took_ms=self._clock.now_ms() - began_ms,
         )
 
-    def _reading(self, doing: str, call: Callable[[Connection], T]) -> T:
+    def reading(self, doing: str, call: Callable[[Connection], T]) -> T:
         """Make a call that changes nothing; once more when session or connection had gone."""
         try:
             with vcenter_faults(self._session.access, doing):

@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import TypeVar
 
 from standfast.adapters.vsphere.access import Access
+from standfast.adapters.vsphere.disks import DiskMover
 from standfast.adapters.vsphere.feed import Feed
 from standfast.adapters.vsphere.power import PowerSwitch
 from standfast.adapters.vsphere.scope import EVERYTHING, Scope
 from standfast.adapters.vsphere.session import Session
 from standfast.ports.clock import Clock
-from standfast.ports.hypervisor import Evidence, Inventory, PowerTask
+from standfast.ports.hypervisor import DiskMoved, Evidence, Inventory, PowerTask
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class Vcenter:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._switch = PowerSwitch(self._session, clock)
+        self._disks = DiskMover(self._session, self._switch, clock)
         self._feed = Feed(self._session, clock, self._from_feed, scope)
         self._power = ThreadPoolExecutor(POWER_THREADS, thread_name_prefix="power")
         self._watched: frozenset[str] = frozenset()
@@ -99,6 +101,11 @@ class Vcenter:
 
     async def power_on(self, uuid: str, budget_ms: int) -> None:
         await self._call(lambda: self._switch.power_on(uuid, budget_ms))
+
+    async def move_disk(
+        self, vmdk: str, uuid: str, to: str, others: frozenset[str], budget_ms: int
+    ) -> DiskMoved:
+        return await self._call(lambda: self._disks.move(vmdk, uuid, to, others, budget_ms))
 
     async def check_rights(self, uuids: frozenset[str]) -> dict[str, tuple[str, ...]]:
         """By privilege, the VMs that it lacks on; an empty tuple means granted everywhere."""

@@ -1,0 +1,132 @@
+"""Disks that move: the active node's VM gets its shared disks, after every other one has let go.
+
+The node decides: its agent starts a `sharedDisk` only under the lease and with proof against every
+former holder, and says `Starting` while it waits for the device. That word, asked for again right
+before the act, is the order to move the disk to that node; without it no disk is ever moved.
+Another node that says it still uses the disk stands in the way, whatever else is known.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from standfast.api.resource import HAResource, SharedDisk
+from standfast.controller.calling import Caller
+from standfast.controller.errands import Errands
+from standfast.controller.execution import Executor, Field, hypervisor_of
+from standfast.controller.listening import Line
+from standfast.controller.logs import logger
+from standfast.core.explain import Claim
+from standfast.core.reasons import Reason
+from standfast.errors import StandfastError, TransientError
+from standfast.wire.api import STATUS_PATH, MemberStatus, ResourceStatus
+
+WHAT = "disk"
+MOVE_MS = 60_000
+"""One try: to detach and to attach take a second or two each."""
+AGAIN_MS_MAX = 2_000
+"""Between two tries: while the node waits, nothing is served."""
+_LEADS = frozenset({"Holding", "Active"})
+_USES = frozenset({"Starting", "Running", "Stopping"})
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A disk that a node waits for."""
+
+    resource: str
+    disk: SharedDisk
+    to: str
+
+
+class DiskMover:
+    """Moves the disks of clusters.
+
+    Args:
+        errands: Each move is one.
+        executor: Knows whether this replica may act.
+        caller: Asks the node again.
+    """
+
+    def __init__(self, errands: Errands, executor: Executor, caller: Caller) -> None:
+        self._errands = errands
+        self._executor = executor
+        self._caller = caller
+
+    def step(self, field: Field, resources: Sequence[HAResource]) -> None:
+        """Start the moves that are waited for and not under way."""
+        for move in waited_for(resources, field.lines):
+            name = (WHAT, move.resource, move.to)
+            self._errands.want(field.key, name, partial(self._move, field, move), AGAIN_MS_MAX)
+
+    async def _move(self, field: Field, move: Move) -> None:
+        self._executor.must_lead()
+        await self._still_waited_for(field, move)
+        self._executor.must_lead()
+        others = frozenset(vm for node, vm in field.vms.items() if node != move.to)
+        moved = await hypervisor_of(field, move.to).move_disk(
+            move.disk.vmdk, move.disk.uuid, field.vms[move.to], others, MOVE_MS
+        )
+        logger(cluster=field.key.name, node=move.to, resource=move.resource).info(
+            "Disk moved", disk=moved.vmdk, left=list(moved.left), took_ms=moved.took_ms
+        )
+
+    async def _still_waited_for(self, field: Field, move: Move) -> None:
+        """A replica that was frozen wakes up with an old picture: it asks before it pulls."""
+        line = field.lines[move.to]
+        status = await self._caller.get(line.door, STATUS_PATH, MemberStatus)
+        if not _waits(status, move.resource):
+            raise TransientError(f"{move.to} does not wait for {move.resource} any more")
+        for node, other in field.lines.items():
+            found = None if other.now is None else _of(other.now, move.resource)
+            if node != move.to and found is not None and found.state in _USES:
+                raise TransientError(
+                    f"{node} says that {move.resource} is {found.state} there, so the disk is "
+                    f"not taken from it",
+                    remedy=f"see what it does: kubectl describe har {move.resource}",
+                )
+
+
+def waited_for(resources: Sequence[HAResource], lines: Mapping[str, Line]) -> list[Move]:
+    """Disks that the node which leads waits for; none when two claim to lead in one term."""
+    leading = [
+        (line.now.term, name)
+        for name, line in lines.items()
+        if line.now is not None and line.now.role in _LEADS
+    ]
+    newest = max((term for term, _ in leading), default=0)
+    names = [name for term, name in leading if term == newest]
+    if len(names) != 1:
+        return []
+    status = lines[names[0]].now
+    return [
+        Move(resource.metadata.name, disk, names[0])
+        for resource in resources
+        if (disk := resource.spec.shared_disk) is not None
+        and status is not None
+        and _waits(status, resource.metadata.name)
+    ]
+
+
+def claim_of(
+    errors: Mapping[tuple[str, ...], StandfastError], resource: str, node: str
+) -> Claim | None:
+    """Why a disk could not be moved to a node; none when that did not fail."""
+    error = errors.get((WHAT, resource, node))
+    if error is None:
+        return None
+    return Claim(
+        False,
+        Reason.DISK_NOT_MOVED,
+        f"it waits on {node} for its disk, which cannot be moved there: {error.problem}",
+        error.remedy,
+    )
+
+
+def _waits(status: MemberStatus, resource: str) -> bool:
+    found = _of(status, resource)
+    return status.role in _LEADS and found is not None and found.state == "Starting"
+
+
+def _of(status: MemberStatus, resource: str) -> ResourceStatus | None:
+    return next((each for each in status.resources if each.name == resource), None)
