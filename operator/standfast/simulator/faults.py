@@ -98,7 +98,7 @@ class Faults:
     def begin(self, fault: Fault) -> None:
         """Do it; its end is put down for later."""
         world = self.world
-        played = self._cast(fault)
+        played = None if world.calm else self._cast(fault)
         if played is None:
             return
         fault = played

@@ -39,7 +39,7 @@ LOOK_US = 250_000
 CALM_MS_MAX = 120_000 + in_sync.CALM_MS_MAX
 """After so much calm everything must be well again; a copy that was dropped often comes last."""
 
-STEADY_US = 8_000_000
+STEADY_US = 5_000_000
 """For how long all must stay well."""
 
 CALM_ROUNDS = 6
@@ -291,12 +291,25 @@ class World:
         return not twins and nodes > 1 and smallest - gone - 1 > smallest // 2
 
     def find_again(self) -> None:
-        """Machines that were lost for good turn up after all, one after the other."""
-        if self.lost:
+        """Machines that were lost for good turn up after all.
+
+        A person switches on the next one when the one before has met the others: of two that
+        meet only each other, nothing could keep the old cluster from coming back.
+        """
+        if not self.lost:
+            return
+        self.timeline.after(2_000_000, self.find_again)
+        record = self.newest_record()
+        old = [m.uid for m in record.left_out if self.names[m.uid] not in self.lost]
+        if not any(self._may_still_vote(uid) for uid in old):
             name = min(self.lost)
             self.lost.discard(name)
             self.note("world", f"{name} is found again, with its old disk")
-            self.timeline.after(2_000_000, self.find_again)
+
+    def _may_still_vote(self, uid: MemberUid) -> bool:
+        """Whether a machine still has the disk of a member that has not stopped for good."""
+        journals = [place.journal for place in self.places.get(uid, ())]
+        return any(journal is not None and not journal.halted for journal in journals)
 
     def newest_record(self) -> Record:
         known = [m.journal.record for m in self.machines.values() if m.journal is not None]
