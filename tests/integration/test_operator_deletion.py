@@ -1,4 +1,4 @@
-"""Whatever is deleted, in whatever order: agents stay safe, resources run unless told otherwise."""
+"""Whatever is deleted, in whatever order: agents stay safe, resources run unless told to stop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
