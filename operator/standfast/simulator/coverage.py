@@ -82,6 +82,7 @@ UNREACHABLE: dict[Name, str] = {
     ("proof", Proof.LEASE_EXPIRED.value): "held by whoever wins, so never reported",
     ("refusal", Refusal.NOT_A_DATA_NODE.value): "no member asks that is none by its own record",
     ("refusal", Refusal.RECORD_UNKNOWN.value): "a renewal leaves out only what is on that disk",
+    ("loss", Loss.HALTED.value): "a machine that goes back is off before, a copy halts itself",
     ("loss", Loss.FENCED.value): "nobody lies: a boot that is attested off never holds again",
 }
 """What no run can show, each with its reason; unit tests of the core do."""

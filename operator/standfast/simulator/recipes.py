@@ -108,6 +108,17 @@ def fenced_and_back(chance: Random, ttl: int) -> Iterator[Fault]:
     yield Fault(chance.randrange(ttl), K.AGENT_KILL, VOTER, lasts_ms=chance.randrange(5, 200))
 
 
+def overtaken_by_a_change(chance: Random, ttl: int) -> Iterator[Fault]:
+    """Timers change; a voter restarts, and hears old renewals after new ones."""
+    yield Fault(0, K.RETIME, value=chance.choice((140, 300)))
+    for number in range(5):
+        at_ms = 160 * number + chance.randrange(160)
+        value = chance.randrange(ttl // 4, ttl)
+        yield Fault(at_ms, K.LATE_TO, VOTER, lasts_ms=chance.randrange(60, 250), value=value)
+        at_ms += chance.randrange(60, 400)
+        yield Fault(at_ms, K.AGENT_KILL, VOTER, lasts_ms=chance.randrange(2, 30))
+
+
 def enabled_at_boot(chance: Random, ttl: int) -> Iterator[Fault]:
     """The holder restarts, and what it ran starts with the machine, before its agent."""
     yield Fault(0, K.BOOT_STARTS, HOLDER)
@@ -196,6 +207,7 @@ RECIPES: tuple[Recipe, ...] = (
     longer_and_gone,
     changed_in_mid_fault,
     fenced_and_back,
+    overtaken_by_a_change,
     enabled_at_boot,
     old_data,
     left_behind,
