@@ -85,6 +85,10 @@ e2e: ## The whole in the lab
 bench: setup ## Measure outages: build/bench/failover.json
 	$(RUN) python -m tests.bench
 
+.PHONY: site
+site: ## The documents as a site: build/site
+	uvx --from 'mkdocs<2' mkdocs build --strict --quiet
+
 .PHONY: crds
 crds: ## Generate crds/, the chart's copies and docs/reference from the models
 	$(RUN) python -m standfast.api.crdgen

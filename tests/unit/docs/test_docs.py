@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from standfast.agent.main import main as agent_main
 from standfast.api.conditions import ConditionType
@@ -161,3 +162,24 @@ def test_every_condition_is_on_its_page_and_no_other() -> None:
     page = (ROOT / "docs/reference/conditions.md").read_text()
     named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     assert named == {kind.value for kind in ConditionType}
+
+
+def test_every_page_has_its_place_on_the_site() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+
+    def files(nav: object) -> Iterator[str]:
+        match nav:
+            case str():
+                yield nav
+            case dict():
+                for each in nav.values():
+                    yield from files(each)
+            case list():
+                for each in nav:
+                    yield from files(each)
+
+    docs = ROOT / "docs"
+    pages = {str(page.relative_to(docs)) for page in docs.glob("**/*.md")}
+    placed = list(files(site["nav"]))
+    assert len(placed) == len(set(placed))
+    assert set(placed) == {page for page in pages if not page.startswith("adr/")}
