@@ -41,8 +41,8 @@ lint: ## Lint, types, layers, spelling, generated files
 	$(RUN) python -m standfast.controller.metrics_reference --check
 
 .PHONY: unit
-unit: ## Fast and pure tests
-	$(PYTEST) tests/unit -n 2 -q
+unit: ## Fast and pure tests; every branch of the core
+	$(PYTEST) tests/unit -n 2 -q --cov=standfast.core --cov-branch --cov-report= --cov-fail-under=100
 
 .PHONY: simulate-ci
 simulate-ci: ## Seeded simulation of the lease: fixed seeds and fresh ones

@@ -25,7 +25,7 @@ NAME = re.compile(r"`([^`]+)`")
 
 PROTOCOL = (
     *("asking", "changing", "holding", "identity", "invariants", "passive", "proof", "quorum"),
-    *("quorum_exits", "quorum_stories", "record", "recovering", "standing", "suspects"),
+    *("quorum_exits", "quorum_stories", "record", "recovering", "shapes", "standing", "suspects"),
     *("tally", "timing", "turn", "voting", "quorum_machine"),
 )
 """The unit tests of the protocol, for a bug that its directed tests do not notice."""

@@ -101,8 +101,7 @@ def ask_again(turn: Turn, member: MemberUid) -> None:
 
 def _count(turn: Turn) -> None:
     candidacy = turn.state.candidacy
-    if candidacy is None:
-        return
+    assert candidacy is not None, "only a candidate counts"
     match tally(candidacy.ask.record.config, candidacy.yes, candidacy.no):
         case Tally.PENDING:
             return
@@ -110,7 +109,7 @@ def _count(turn: Turn) -> None:
             give_up(turn, ())
         case Tally.WON if candidacy.ask.pre:
             _ask_for_votes(turn, candidacy)
-        case Tally.WON:
+        case Tally.WON:  # pragma: no branch - the last of a closed enum
             _win(turn, candidacy)
 
 

@@ -202,7 +202,7 @@ def on_proposal(turn: Turn, event: InSyncProposed | PositionProposed | WatchdogP
         case PositionProposed(position):
             if position != turn.record.position:
                 propose(turn, position=position)
-        case WatchdogProposed(watchdog):
+        case WatchdogProposed(watchdog):  # pragma: no branch - the last of a closed union
             if watchdog != turn.record.watchdog:
                 propose(turn, watchdog=watchdog)
 

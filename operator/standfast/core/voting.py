@@ -103,7 +103,7 @@ def may_lead(record: Record, candidate: MemberUid, position: int | None) -> Refu
             return YES
         case DataMode.REPLICATED:
             return YES if candidate in record.in_sync else Refusal.NOT_IN_SYNC
-        case DataMode.REPLICATED_ASYNC:
+        case DataMode.REPLICATED_ASYNC:  # pragma: no branch - the last of a closed enum
             if candidate in record.in_sync:
                 return YES
             if record.position is None or position is None:

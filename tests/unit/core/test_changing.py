@@ -148,6 +148,13 @@ def test_one_voter_at_a_time() -> None:
     assert "2 voters differ" in declined(one, request(one, A, C, W))
 
 
+def test_after_a_recovery_others_may_be_added() -> None:
+    one = One(A, record=replace(record_of(PAIR, Version(3, 1), A), left_out=(member(C),)))
+    one.win(W)
+    one.tell(request(one, A, B, W, X))
+    assert one.record.config.leaving is not None
+
+
 def test_who_was_left_out_by_a_recovery_is_not_added_again() -> None:
     """It halts as soon as it hears the new incarnation: a voter that never answers."""
     gone = member(C)

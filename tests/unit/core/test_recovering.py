@@ -6,7 +6,7 @@ import pytest
 
 from standfast.core.events import Declined, Effect, Recovered, Tick
 from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
-from standfast.core.messages import Hello, Refusal, VoteRequest
+from standfast.core.messages import Grant, Hello, Refusal, VoteRequest
 from standfast.core.record import DataMode, Holder, Proof, Record, Suspect
 from standfast.core.recovering import recovered_record, recovery_problem
 from tests.unit.core.one_member import One
@@ -134,6 +134,16 @@ def test_a_former_holder_that_is_left_stays_a_suspect() -> None:
     assert one.record.suspects == (Suspect(A, BootId("a-1"), 3),)
 
 
+def test_a_witness_that_is_left_takes_part_and_waits_to_be_asked() -> None:
+    one = One(W, PAIR)
+    record = recovered_record(one.record, (member(B), member(W)), OFF, 3)
+    taken(one, record)
+    assert one.record == record
+    assert one.state.stand_at_ms is None
+    one.hear(B, one.ask(record.version.term + 1), incarnation=2)
+    assert isinstance(one.answer(), Grant)
+
+
 def test_a_holder_is_not_recovered() -> None:
     one = One(A, PAIR)
     one.win(W)
@@ -148,3 +158,14 @@ def test_who_is_left_without_the_data_needs_a_consent() -> None:
     assert recovered(one).in_sync == {B}
     behind = replace(one.record, in_sync=frozenset({A}))
     assert recovered_record(behind, (member(B),), OFF, 3).in_sync == frozenset()
+
+
+def test_a_witness_that_is_left_votes_again_at_once() -> None:
+    one = One(W, PAIR)
+    record = Record(Version(3, 7), PAIR, Holder(A, BootId("a-1")), frozenset({A, B}))
+    one.hear(A, one.renew(3, record=record, version=record.version), boot="1")
+    taken(one, recovered_record(one.record, (member(B), member(W)), {A: Proof.ATTESTED}, 3))
+    assert one.record.config.incarnation == 2
+    assert one.state.stand_at_ms is None
+    one.hear(B, one.ask(5, record=one.record, ttl_ms=PAIR.ttl_ms), incarnation=2)
+    assert isinstance(one.answer(), Grant)
