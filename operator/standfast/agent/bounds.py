@@ -67,8 +67,14 @@ def unfollowed_alert(found: Sequence[Replication], loss_max: int) -> Alert:
     )
 
 
-def withheld_alert(distance: Distance, config: Config) -> Alert:
-    """On a node that could serve, and does not, because too much would be lost."""
+def withheld_alert(distance: Distance, config: Config, node: str) -> Alert:
+    """On a node that could serve, and does not, because too much would be lost.
+
+    Args:
+        distance: What stands in its way.
+        config: With the bound.
+        node: Its own name.
+    """
     lacking = distance.bytes
     unrecorded_s = (UNRECORDED_MS + config.ttl_ms) / 1000
     if lacking is None:
@@ -86,5 +92,5 @@ def withheld_alert(distance: Distance, config: Config) -> Alert:
         f"{said}: it does not take over by itself. Lost would be that, and what "
         f"{distance.holder} acknowledged in its last {unrecorded_s:.1f} s",
         f"bring {distance.holder} back, and nothing is lost; or accept the loss: kubectl "
-        "standfast consent",
+        f"standfast consent CLUSTER --lose {node}",
     )

@@ -209,13 +209,10 @@ class Replicas:
         position = self.position()
         if may_lead(state.record, state.me, position) is None:
             return None
-        member = config.member(holder.member)
-        return bounds.withheld_alert(
-            bounds.Distance(
-                holder.member if member is None else member.name, state.record.position, position
-            ),
-            config,
-        )
+        names = {member.uid: member.name for member in config.everyone()}
+        held_by = names.get(holder.member, holder.member)
+        distance = bounds.Distance(held_by, state.record.position, position)
+        return bounds.withheld_alert(distance, config, names.get(state.me, state.me))
 
     def _say(self, state: State, proposal: frozenset[MemberUid]) -> None:
         for uid in sorted(proposal ^ state.record.in_sync):

@@ -335,6 +335,7 @@ def test_a_takeover_beyond_the_bound_is_withheld_and_says_what_would_be_lost(nod
     (alert,) = node.sink.alerts.values()
     assert "lacks 150.0 KiB of what vm-a had, and at most 100.0 KiB may be lost" in alert.message
     assert "acknowledged in its last 2.5 s" in alert.message
+    assert "kubectl standfast consent CLUSTER --lose vm-b" in alert.remedy
 
     node.copy.now = replace(node.copy.now, is_of_leader=False)
     node.replicas.warn(now, somebody_holds=False)
