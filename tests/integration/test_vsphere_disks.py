@@ -80,8 +80,10 @@ async def test_a_restarted_vcenter_finds_the_disk_where_it_is(
     await vcenter.move_disk(DISK.path, DISK.uuid, A, frozenset({B}), MOVE_MS)
     await lab.stop()
     await lab.start()
-    moved = await vcenter.move_disk(DISK.path, DISK.uuid, B, frozenset({A}), MOVE_MS)
+    fresh = Vcenter(lab.access(), BootClock(), lambda _: None)
+    moved = await fresh.move_disk(DISK.path, DISK.uuid, B, frozenset({A}), MOVE_MS)
     assert moved.left == ("vm-a",)
+    await fresh.close()
 
 
 async def test_a_hypervisor_that_refuses_is_heard(lab: VcenterLab, vcenter: Vcenter) -> None:
