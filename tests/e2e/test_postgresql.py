@@ -132,7 +132,6 @@ def test_a_killed_server_is_started_in_place_and_after_some_times_handed_over(
                 assert orders.cluster.active == active
         orders.cluster.wait_active(standby)
         writing.wait_for(50)
-    assert longest_silence_ms(writing.writes) < 4000
     # The cool-down lasts as long as the window of `onFailure`; an agent that starts has none.
     lab.vm(active).exec(["systemctl", "restart", "standfast-agent"])
 
