@@ -24,7 +24,9 @@ from types import FrameType
 from standfast.lab.chaos.observer import ETH_P_ALL, PACKET_IGNORE_OUTGOING, enter
 from standfast.lab.claims import SOL_PACKET
 
-FRAME_BYTES = 1 << 16
+FRAME_BYTES = 1 << 17
+PACKET_VNET_HDR = 15
+"""Frames come with what the kernel has left undone, checksums and segments, and go on with it."""
 STEP_S = 0.001
 
 
@@ -94,6 +96,7 @@ class Delay:
 def _open(interface: str) -> socket.socket:
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+    sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
     sock.bind((interface, ETH_P_ALL))
     return sock
 
