@@ -242,8 +242,13 @@ class Checkers:
         self._promoted[machine.name] = term
 
     def recovered(self, term: int) -> None:
-        """A person began a new incarnation: what nobody who is left has is given up with it."""
-        self._consents.add(term)
+        """A person began a new incarnation: what nobody who is left has is given up with it.
+
+        Its terms follow those that the ones who are left have seen, and no others.
+        """
+        self._promoted.clear()
+        self._consented_term = 0
+        self._consents = {term}
         self._recovered_term = term
 
     def committed(self, machine: Machine, record: Record) -> None:

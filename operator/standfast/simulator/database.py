@@ -36,6 +36,12 @@ class Promotion:
     name: str
     boot: str
     term: int
+    incarnation: int
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Of two tenures the later one has the higher."""
+        return self.incarnation, self.term
 
 
 @dataclass(slots=True)
@@ -106,7 +112,8 @@ class Database:
         state = machine.process.state
         self._loops += 1
         self.primary = self.up = True
-        self.line = Promotion(machine.name, machine.boot, term)
+        incarnation = 0 if state is None else state.record.config.incarnation
+        self.line = Promotion(machine.name, machine.boot, term, incarnation)
         self.log = list(self.log)
         self.flushed = {}
         self._heard_us = {}
@@ -238,7 +245,7 @@ class Database:
         line = message.line
         if (line.name, line.boot) != self.machine.process.upstream:
             return
-        if self.line is not None and line.term < self.line.term:
+        if self.line is not None and line.order < self.line.order:
             return
         theirs = message.log
         if self.line != line:

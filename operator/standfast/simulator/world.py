@@ -308,8 +308,12 @@ class World:
 
     def _may_still_vote(self, uid: MemberUid) -> bool:
         """Whether a machine still has the disk of a member that has not stopped for good."""
-        journals = [place.journal for place in self.places.get(uid, ())]
-        return any(journal is not None and not journal.halted for journal in journals)
+        return any(
+            place.journal is not None
+            and not place.journal.halted
+            and (place.runs or place.name in self.wanted)
+            for place in self.places.get(uid, ())
+        )
 
     def newest_record(self) -> Record:
         known = [m.journal.record for m in self.machines.values() if m.journal is not None]
