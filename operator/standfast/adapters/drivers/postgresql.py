@@ -261,8 +261,7 @@ class PostgresqlDriver:
             running = await self._instance.running()
             if running is not Running.UNKNOWN:
                 return running
-            if loop.time() >= empty_at:
-                await self._instance.end_empty_start()
+            await self._instance.sweep(is_late=loop.time() >= empty_at)
             await asyncio.sleep(KILL_AGAIN_S)
 
     async def _in_its_unit(self, running: Running) -> Running:

@@ -212,19 +212,25 @@ class Instance:
                 )
             await asyncio.wait({ready}, timeout=LOOK_AGAIN_S)
 
-    async def end_empty_start(self) -> None:
-        """End a start of the unit that has no server: it was killed before its unit was up.
+    async def sweep(self, *, is_late: bool) -> None:
+        """End what the unit still does for a server that is gone, and that keeps a new one out.
 
-        Debian's unit goes on waiting for it for seconds, and nothing else starts meanwhile.
+        Debian's runs its stop once more after a crash, and waits for seconds for a server that
+        was killed while it started.
+
+        Args:
+            is_late: A server that was on its way would be here by now.
         """
         unit = self.places.unit
         if self.postmaster() is not None:
             return
         state = await self._units.state(unit)
-        if state.active == "activating" and not await asyncio.to_thread(
-            processes, self.places.data
-        ):
-            await self._units.stop(unit)
+        if state.active == "deactivating":
+            await self._units.kill(unit)
+        elif is_late and state.active == "activating":
+            left = await asyncio.to_thread(processes, self.places.data)
+            if not left:
+                await self._units.stop(unit)
 
     async def halt(self, budget_ms: int) -> None:
         """Stop the server: fast, then immediately; true on return: nothing of it is left.
