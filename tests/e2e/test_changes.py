@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from standfast.core.timing import Profile
 from standfast.lab.kubectl import until
 from tests.e2e.conftest import Pair
 
@@ -37,23 +38,16 @@ def in_force(pair: Pair, claim: Callable[[dict[str, Any]], bool]) -> float:
     return until("the changed spec in force", look, 60)
 
 
-def profile_is(profile: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda status: bool(status["timing"]["profile"] == profile)
-
-
 def ttl_is(ttl_ms: int) -> Callable[[dict[str, Any]], bool]:
     return lambda status: bool(status["timing"]["ttlMs"] == ttl_ms)
 
 
 def test_the_profile_changes_under_a_running_service(pair: Pair) -> None:
-    status = cast("dict[str, Any]", pair.cluster.status())
-    normal_ms = status["timing"]["ttlMs"]
     with pair.watched() as watch:
-        for profile in ("Fast", "Tolerant", "Normal"):
-            patch(pair, {"timing": {"profile": profile}})
-            took_s = in_force(pair, profile_is(profile))
-            print(f"\n{profile} in force after {took_s:.1f} s")
-    assert in_force(pair, ttl_is(normal_ms)) < 60
+        for profile in (Profile.FAST, Profile.TOLERANT, Profile.NORMAL):
+            patch(pair, {"timing": {"profile": profile.value}})
+            took_s = in_force(pair, ttl_is(profile.timing.ttl_ms))
+            print(f"\n{profile.value} in force after {took_s:.1f} s")
     assert watch.outage_s < UNNOTICED_S, watch.summary
     assert pair.cluster.active == pair.active
 

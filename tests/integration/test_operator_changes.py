@@ -20,6 +20,7 @@ from standfast.adapters.kube.paths import SECRETS
 from standfast.api.words import ATTEST, REPLACE
 from standfast.core.record import MemberKind
 from standfast.core.timing import Profile
+from standfast.lab.paths import VmSpec
 from tests.integration.kube_parts import KubeLab, kube_lab
 from tests.integration.member_bed import ROOT, Party, boottime_ms
 from tests.integration.operator_bed import (
@@ -32,9 +33,16 @@ from tests.integration.operator_bed import (
     operator_bed,
     truth,
 )
-from tests.integration.vcenter_parts import vcenter_lab
+from tests.integration.vcenter_parts import VM_A, VM_B, vcenter_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(240)]
+
+VM_C = VmSpec(
+    "vm-c",
+    "5f3c1a52-0000-4000-8000-00000000000c",
+    "5f3c1a52-1111-4000-8000-00000000000c",
+    "esx-3.lab",
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +57,7 @@ async def pair(
 ) -> AsyncIterator[OperatorBed]:
     subnet = 100 + crc32(request.node.name.encode()) % 100
     async with (
-        vcenter_lab("opchgvc", board=Plant()) as vcenter,
+        vcenter_lab("opchgvc", vms=(VM_A, VM_B, VM_C), board=Plant()) as vcenter,
         operator_bed(kube, vcenter, tmp_path, subnet) as bed,
     ):
         bed.operator().start()
@@ -130,6 +138,29 @@ async def test_a_second_witness_comes_and_goes_over_a_crash_of_the_operator(
         assert interruptions(pair, active, began_ms) == []
     finally:
         fourth.signal(signal.SIGKILL)
+
+
+async def test_a_third_node_is_added_and_removed(pair: OperatorBed) -> None:
+    active, began_ms = await pair.active(), boottime_ms()
+    third = {
+        "name": "vm-c",
+        "vm": {"instanceUUID": VM_C.instance_uuid},
+        "addresses": [pair._address(15)],
+    }
+    await spec_of(pair, nodes=[*pair.cluster_spec()["nodes"], third])
+    await pair.until(
+        lambda c: "vm-c has not joined yet" in condition(c, "Reconciling").get("message", "")
+    )
+    machine = await pair.enrol_node("vm-c", 15)
+    after = await pair.until(lambda c: is_done(c) and c["status"]["standbys"] == "2/2")
+    assert len(after["status"]["nodes"]) == 3
+    await spec_of(pair)
+    after = await pair.until(lambda c: is_done(c) and "vm-c" not in voters(c))
+    assert after["status"]["standbys"] == "1/1"
+    assert machine.process is not None
+    assert await asyncio.to_thread(machine.process.wait, 30) == 0, "it left, to begin anew"
+    assert not (machine.directory / "state" / "journal").exists()
+    assert interruptions(pair, active, began_ms) == []
 
 
 async def test_a_wiped_node_is_replaced_as_another_member(pair: OperatorBed) -> None:

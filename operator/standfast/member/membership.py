@@ -108,7 +108,10 @@ class Membership:
             journal = self._open_journal()
             kept = journal.load()
             if kept is not None:
-                self._begin(durables.decode(kept))
+                durable = durables.decode(kept)
+                self._begin(durable)
+                if self.store.votes_of() != durable.me:
+                    self.store.save_votes_of(durable.me)
 
     async def close(self) -> None:
         await self.duties.close()
@@ -424,13 +427,20 @@ class Membership:
         """Stop everything, cleanly, and forget this cluster: the cluster has let this member go.
 
         Raises:
-            RefusedError: It holds the lease, or is needed to keep it.
+            RefusedError: It holds the lease.
+            TransientError: Its vote still counts: a holder renews with it.
         """
         voter = self.voter
         if voter is not None and voter.state.holding is not None:
             raise RefusedError(
                 "this node holds the lease, so it does not leave",
                 remedy="switch over first (kubectl standfast switchover CLUSTER)",
+            )
+        if voter is not None and voter.somebody_holds and not voter.state.durable.halted:
+            raise TransientError(
+                "the active node still renews its lease with this member's vote",
+                remedy="remove it from the config first; it leaves when its promise is over",
+                retry_after_ms=voter.state.record.config.ttl_ms,
             )
         await self.duties.leave()
         self.voter = None
