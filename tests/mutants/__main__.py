@@ -55,7 +55,7 @@ def table(catches: Sequence[Catch], seeds: int) -> str:
     rows = [
         "# Planted bugs, and what catches them",
         "",
-        "Written by `python -m tests.mutants --full --table tests/mutants/README.md`; the entries",
+        "Written by `python -m tests.mutants --full --table FILE`; the entries",
         "are in `catalogue.py`. † marks rules that an earlier text of the protocol lacked. A dash",
         f"under the simulator means: nothing in {seeds} seeds, most often because members that",
         "keep the other rules never get into the situation, or because another rule covers for",
