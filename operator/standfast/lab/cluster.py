@@ -20,6 +20,7 @@ from standfast.lab.software import checkout
 
 OPERATOR_NAMESPACE = "standfast-system"
 UNIT_DIRECTORY = "etc/systemd/system"
+PROGRAMS = "usr/local/bin"
 ALLOWED = "etc/standfast/agent.toml"
 ENROLLED_S = 30.0
 CONVERGED_S = 60.0
@@ -76,15 +77,20 @@ class LabCluster:
         self.kubectl.apply(example)
 
     def install_units(self, example: Path) -> None:
-        """Puts the example's units into every VM, not enabled.
+        """Puts the example's units, programs and mount points into every VM, not enabled.
 
         What the example declares, and no more, is allowed there (`/etc/standfast/agent.toml`).
         """
         units = sorted(example.glob("*.service"))
+        programs = sorted(example.glob("*.py"))
         for vm in self.lab.vms():
             for unit in units:
                 target = vm.machine.root() / UNIT_DIRECTORY / unit.name
                 target.write_bytes(unit.read_bytes())
+            for program in programs:
+                (vm.machine.root() / PROGRAMS / program.name).write_bytes(program.read_bytes())
+            for point in mount_points(example):
+                (vm.machine.root() / point.lstrip("/")).mkdir(parents=True, exist_ok=True)
             (vm.machine.root() / ALLOWED).write_text(allowed(example))
             if units:
                 vm.exec(["systemctl", "daemon-reload"])
@@ -187,7 +193,17 @@ def allowed(example: Path) -> str:
             if document.get("kind") == "HAResource" and isinstance(body, dict):
                 units += [str(body["unit"])] if "unit" in body else []
                 addresses += [str(body["address"]).partition("/")[0]] if "address" in body else []
-    return f"[allow]\nunits = {json.dumps(units)}\naddresses = {json.dumps(addresses)}\n"
+    return (
+        f"[allow]\nunits = {json.dumps(units)}\naddresses = {json.dumps(addresses)}\n"
+        f"directories = {json.dumps(mount_points(example))}\n"
+    )
+
+
+def mount_points(example: Path) -> list[str]:
+    """Where the file systems of an example are mounted."""
+    specs = (cast("Mapping[str, object]", one.get("spec") or {}) for one in documents(example))
+    found = (spec.get("filesystem") for spec in specs)
+    return [str(body["mountPoint"]) for body in found if isinstance(body, dict)]
 
 
 def bring_up(lab: Lab, example: Path, name: str) -> LabCluster:
