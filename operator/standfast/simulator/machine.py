@@ -225,6 +225,9 @@ class Machine:
             state = self.process.state
             held = state.holding if state is not None else None
             asked_ms = config.ttl_max_ms if held is None else held.ttl_ms
+            if held is not None:  # a longer ttl may have been asked for until a moment ago
+                ends = [beat.sent_at_ms + beat.hold_ms for beat in held.beats.values()]
+                asked_ms = max(asked_ms, max([held.lease_until_ms, *ends]) - self.now_ms())
             span_ms += asked_ms
         world = self.world
         self.excused_until_us = world.timeline.now_us + span_ms * 1020
