@@ -18,7 +18,7 @@ from standfast.api.witness import Witness
 from standfast.controller import joining
 from standfast.controller.authorities import Office, Register
 from standfast.controller.calling import with_port
-from standfast.controller.groups import Group, declared_group
+from standfast.controller.groups import Group, declared_group, in_service
 from standfast.controller.infrastructures import Connected
 from standfast.controller.listening import Line
 from standfast.controller.members import in_force
@@ -99,11 +99,13 @@ class Gatherer:
         infrastructures = self._infrastructures(key, cluster)
         places, missing = self._places(cluster, office, leaving)
         resources = self._resources(cluster)
+        lines = self._listen(key, cluster, office, places)
         group: Group | None = None
         try:
-            group = declared_group(
-                cluster, resources, office.register.declared if office is not None else {}
-            )
+            nodes = [lines.get(node.name) for node in cluster.spec.nodes]
+            said = [line.now if line is not None else None for line in nodes]
+            before = in_service(register.declared, said)
+            group = declared_group(cluster, resources, before)
         except UserError as error:
             stalled = stalled or Claim(True, Reason.DEPENDENCY_CYCLE, error.problem, error.remedy)
         problems = cluster.spec.timing.to_core().problems()
@@ -118,7 +120,7 @@ class Gatherer:
             memory=memory,
             office=office,
             places=places,
-            lines=self._listen(key, cluster, office, places),
+            lines=lines,
             infrastructures=infrastructures,
             resources=resources,
             group=group,

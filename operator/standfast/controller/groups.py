@@ -32,7 +32,7 @@ from standfast.api.resource import (
 from standfast.controller.authorities import Declared, Register
 from standfast.errors import UserError
 from standfast.wire import resources as wire
-from standfast.wire.api import GroupRequest
+from standfast.wire.api import GroupRequest, MemberStatus
 from standfast.wire.resources import ResourceSpec
 
 
@@ -92,6 +92,26 @@ def declared_group(
     _check_disks(cluster, resources)
     maintenance = frozenset(node.name for node in cluster.spec.nodes if node.maintenance)
     return Group(specs, maintenance, declared, tuple(sorted(kept)))
+
+
+def in_service(
+    declared: Mapping[str, Declared], nodes: Sequence[MemberStatus | None]
+) -> Mapping[str, Declared]:
+    """What of the last declaration may be in service: all but what no agent has ever taken up.
+
+    A resource that the agents refused must not be kept for ever when its HAResource is deleted.
+    That none has it is only known while every node is heard, and has what it once accepted in its
+    hands: an agent that has just started shows nothing for a moment.
+
+    Args:
+        declared: As last declared, by name.
+        nodes: What each node says now; none of one that is not heard.
+    """
+    heard = [each for each in nodes if each is not None and each.resources_generation > 0]
+    if len(heard) < len(nodes):
+        return declared
+    known = {resource.name for status in heard for resource in status.resources}
+    return {name: each for name, each in declared.items() if name in known}
 
 
 def _declared(resource: HAResource) -> Declared:

@@ -1,5 +1,6 @@
 """The resource group: checked as a whole, numbered so that agents can tell old from new."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,10 +9,12 @@ from standfast.api.cluster import HACluster
 from standfast.api.parse import parse
 from standfast.api.resource import HAResource
 from standfast.controller.authorities import Declared, Register
-from standfast.controller.groups import declared_group, next_number
+from standfast.controller.groups import declared_group, in_service, next_number
 from standfast.errors import UserError
+from standfast.wire.api import MemberStatus, ResourceStatus
 from standfast.wire.resources import Filesystem, SharedDisk, Systemd, Vip
 
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 NODES = [
     {
         "name": name,
@@ -125,6 +128,24 @@ def test_a_resource_that_was_to_be_stopped_is_not_kept() -> None:
     before = declared_group(cluster(), [web, resource("log")], {})
     after = declared_group(cluster(), [], before.declared)
     assert (after.kept, [spec.name for spec in after.resources]) == (("log",), ["log"])
+
+
+def test_what_no_agent_has_taken_up_is_not_kept() -> None:
+    """Refused by the agents, then deleted: it is gone."""
+    declared = declared_group(cluster(), [resource("web"), resource("bad")], {}).declared
+    web = ResourceStatus(name="web", type="systemd", state="Running", since=BEGAN)
+    one, other = said(web), said()
+    assert set(in_service(declared, [one, other])) == {"web"}
+    assert in_service(declared, [one, None]) == declared, "an unheard node may have it"
+    assert in_service(declared, [None, None]) == declared
+    assert in_service(declared, [said(number=0), said(number=0)]) == declared, "they just began"
+
+
+def said(*resources: ResourceStatus, number: int = 3) -> MemberStatus:
+    return MemberStatus(
+        seq=1, member_uid="u", name="a", kind="data", boot_id="b", run="r", agent_version="1",
+        role="Standby", resources=resources, resources_generation=number,
+    )  # fmt: skip
 
 
 def test_another_resource_for_the_same_thing_takes_over_from_a_kept_one() -> None:
