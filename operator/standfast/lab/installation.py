@@ -29,9 +29,9 @@ from standfast.lab import (
     tools,
     vcenter,
 )
-from standfast.lab.disks import Shelf
 from standfast.lab.cgroups import lab_cgroup
 from standfast.lab.commands import NETNS_DIR, run
+from standfast.lab.disks import Shelf
 from standfast.lab.network import Switch, delete_ports
 from standfast.lab.orders import Hypervisor
 from standfast.lab.paths import LabPaths
