@@ -689,8 +689,15 @@ SUSPECTS = (
         "watchdog-by-its-own-clock",
         "Proof Watchdog: both clocks drift",
         "core/proof.py",
+        "    return -(-2 * suspect.watchdog_ms * fast_ppm // slow_ppm) + READ_MS",
+        "    return 2 * suspect.watchdog_ms + READ_MS",
+    ),
+    Mutant(
+        "watchdog-fed-once-only",
+        "Proof Watchdog: the kernel feeds it once more when the device is closed",
+        "core/proof.py",
+        "    return -(-2 * suspect.watchdog_ms * fast_ppm // slow_ppm) + READ_MS",
         "    return -(-suspect.watchdog_ms * fast_ppm // slow_ppm) + READ_MS",
-        "    return suspect.watchdog_ms + READ_MS",
     ),
     Mutant(
         "attested-forgotten-with-the-term",

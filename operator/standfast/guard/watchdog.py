@@ -75,14 +75,15 @@ class Watchdog:
                 os.write(self._file, _FEED)
 
     def close(self, *, disarm: bool) -> None:
-        """Let go of it.
+        """Let go of it; without `disarm` the kernel feeds it once more, and lets it run.
 
         Args:
             disarm: Nothing of any lease can run on this machine any more.
         """
         if self._file >= 0:
-            with contextlib.suppress(OSError):
-                os.write(self._file, _MAGIC if disarm else _FEED)
+            if disarm:
+                with contextlib.suppress(OSError):
+                    os.write(self._file, _MAGIC)
             os.close(self._file)
             self._file = -1
 

@@ -98,7 +98,7 @@ def test_the_watchdog_of_a_suspect_is_proof_once_the_slowest_would_have_reset_it
     assert suspect.watchdog_ms == 5_000
     held = one.state.holding
     assert held is not None
-    at_ms = held.won_at_ms + 5_103
+    at_ms = held.won_at_ms + 10_204
     tick_for(one, at_ms - 1 - one.now_ms)
     assert one.state.proofs == {}
     assert quorum.wake_at_ms(one.state) == at_ms
