@@ -89,9 +89,9 @@ def watchdog_wait_ms(suspect: Suspect, drift_ppm: int) -> int | None:
     """How long after the new holder won a suspect's armed watchdog has reset it; none without.
 
     The watchdog was last fed under the suspect's lease, so before anybody else won; and once more,
-    at most one timeout later, should what feeds it die: the kernel feeds a watchdog whose device is
-    closed without being disarmed (drivers/watchdog/watchdog_dev.c, `watchdog_release`). Its clock
-    may be slow and the new holder's fast.
+    at most one timeout later, should what feeds it die: the kernel feeds a watchdog whose device
+    is closed without being disarmed (drivers/watchdog/watchdog_dev.c, `watchdog_release`). Its
+    clock may be slow and the new holder's fast.
     """
     if suspect.watchdog_ms is None:
         return None
