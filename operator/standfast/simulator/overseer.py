@@ -302,6 +302,8 @@ class People:
             if place is None:
                 continue  # its disk was wiped since: nobody is this member any more
             state = place.process.state
+            if place.process.stalled:
+                return  # whoever does not answer cannot be given an order
             if state is not None and not state.durable.halted:
                 left[member.uid] = place
             elif member.name not in world.lost and state is None:

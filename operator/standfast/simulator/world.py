@@ -301,7 +301,7 @@ class World:
         self.timeline.after(2_000_000, self.find_again)
         record = self.newest_record()
         old = [m.uid for m in record.left_out if self.names[m.uid] not in self.lost]
-        if not any(self._may_still_vote(uid) for uid in old):
+        if record.left_out and not any(self._may_still_vote(uid) for uid in old):
             name = min(self.lost)
             self.lost.discard(name)
             self.note("world", f"{name} is found again, with its old disk")
