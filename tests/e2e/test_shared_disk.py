@@ -141,14 +141,6 @@ def test_a_planned_switchover_moves_the_disk(files: Files) -> None:
     assert place.vm == standby
 
 
-def test_power_off_of_the_active_loses_no_acknowledged_line(files: Files) -> None:
-    active, standby = files.cluster.active, files.cluster.standby
-    with files.writing() as writing:
-        files.lab.vm(active).off(seen=True)
-        files.cluster.wait_active(standby, 90)
-        writing.wait_for(20, timeout_s=90)
-
-
 def test_an_isolated_active_is_fenced_before_the_disk_moves(files: Files) -> None:
     active, standby = files.cluster.active, files.cluster.standby
     with files.writing() as writing:
