@@ -102,6 +102,13 @@ VOTING = (
         "            return YES",
     ),
     Mutant(
+        "nobody-asked-for-a-newer-record",
+        "Standing: who may not stand by its own record asks for a newer one",
+        "core/asking.py",
+        "        if refusal in _BY_THE_RECORD:\n",
+        "        if False:\n",
+    ),
+    Mutant(
         "any-distance-behind-elected",
         "Voting 4: position within the declared bound",
         "core/voting.py",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from standfast.core.events import LeaseWon, Loss, Standing
 from standfast.core.holding import beat, in_sync_required, prove_rebooted
 from standfast.core.ids import MemberUid, Version
-from standfast.core.messages import Ask, Consent, Envelope, Grant, Refuse, VoteRequest
+from standfast.core.messages import Ask, Consent, Envelope, Grant, Refusal, Refuse, VoteRequest
 from standfast.core.record import (
     DataMode,
     Holder,
@@ -32,6 +32,9 @@ from standfast.core.voting import (
     on_release,
     promise,
 )
+
+_BY_THE_RECORD = frozenset({Refusal.NOT_IN_SYNC, Refusal.BEHIND})
+"""What this node holds against itself by its own record, which need not be the newest."""
 
 
 def may_stand(state: State) -> bool:
@@ -74,7 +77,9 @@ def stand(turn: Turn) -> None:
     refusal, retry_ms = judge(state, ask, turn.me, state.boot, turn.now_ms)
     if refusal is not None:
         wait_ms = retry_ms if retry_ms > 0 else retreat_ms(state)
-        turn.state = replace(state, stand_at_ms=turn.now_ms + wait_ms)
+        turn.state = replace(state, request=ask.request, stand_at_ms=turn.now_ms + wait_ms)
+        if refusal in _BY_THE_RECORD:
+            turn.broadcast(ask)  # somebody may have a newer record, which says otherwise
         return
     candidacy = Candidacy(ask, turn.now_ms, frozenset({turn.me}))
     turn.state = replace(state, request=ask.request, candidacy=candidacy, stand_at_ms=None)
@@ -165,10 +170,13 @@ def on_vote_refused(turn: Turn, envelope: Envelope, refuse: Refuse) -> None:
         on_release(turn, refuse.release)
     candidacy = turn.state.candidacy
     pre = refuse.ask is Ask.PRE_VOTE
-    if candidacy is None or (refuse.request, pre) != (candidacy.ask.request, candidacy.ask.pre):
+    newer = refuse.record
+    if candidacy is None:
+        _learn(turn, newer)
+        return
+    if (refuse.request, pre) != (candidacy.ask.request, candidacy.ask.pre):
         return
     prove_rebooted(turn, envelope)
-    newer = refuse.record
     if newer is not None and newer.version > turn.record.version:
         give_up(turn, (refuse.reason,), retry_ms=0)
         take_record(turn, newer)
@@ -179,6 +187,13 @@ def on_vote_refused(turn: Turn, envelope: Envelope, refuse: Refuse) -> None:
     counted = replace(candidacy, no=candidacy.no | {envelope.sender})
     turn.state = replace(turn.state, candidacy=counted)
     _count(turn)
+
+
+def _learn(turn: Turn, newer: Record | None) -> None:
+    """Take over a newer record while no question is open; it may say that this node may lead."""
+    if turn.state.holding is None and newer is not None and newer.version > turn.record.version:
+        take_record(turn, newer)
+        turn.state = replace(turn.state, stand_at_ms=turn.now_ms)
 
 
 def take_record(turn: Turn, record: Record) -> None:

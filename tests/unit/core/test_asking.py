@@ -432,3 +432,29 @@ def test_a_newer_record_from_a_refusal_of_a_higher_term_ends_a_lease() -> None:
     one.refuse(B, record=record_of(PAIR, Version(8, 1), B), term=9)
     assert one.state.holding is None
     assert [e.loss for e in one.effects if isinstance(e, EmergencyStop)] == [Loss.SUPERSEDED]
+
+
+@pytest.mark.parametrize("data", [DataMode.REPLICATED, DataMode.REPLICATED_ASYNC])
+def test_who_may_not_stand_by_its_own_record_asks_for_a_newer_one(data: DataMode) -> None:
+    """The holder added it to in_sync, told one voter so, and died."""
+    config = config_of(A, B, W, data=data)
+    one = One(A, record=record_of(config, Version(7, 2), B, in_sync=frozenset({B})), config=config)
+    for _ in range(20_000):
+        one.now_ms += 1
+        one.tell(Tick())
+        if one.sent(VoteRequest):
+            break
+    (_, to_b), (_, to_w) = one.sent(VoteRequest)
+    assert isinstance(to_w, VoteRequest)
+    assert to_b == to_w
+    assert to_w.pre
+    assert one.state.candidacy is None
+    assert one.state.durable.voted_for is None
+    newer = record_of(config, Version(7, 3), B, in_sync=frozenset({A, B}))
+    run, term = one.state.run, to_w.term
+    told = Refuse(Ask.PRE_VOTE, to_w.request, run, term, 7, Refusal.OLD_RECORD, record=newer)
+    one.hear(W, told)
+    assert one.record == newer
+    one.now_ms += 1
+    one.tell(Tick())
+    assert asked(one).record == newer
