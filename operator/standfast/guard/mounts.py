@@ -38,7 +38,8 @@ def mounted(paths: Iterable[str], mountinfo: Path = _MOUNTINFO) -> list[str]:
     wanted = {path.encode(): path for path in paths}
     if not wanted:
         return []
-    points = (row.split(b" ", 5)[4] for row in mountinfo.read_bytes().splitlines())
+    rows = mountinfo.read_bytes().split(b"\n")  # a path may have a carriage return in it
+    points = (row.split(b" ", 5)[4] for row in rows if row)
     plain = (_ESCAPED.sub(_unescaped, point) for point in points)
     return [wanted[point] for point in plain if point in wanted]
 

@@ -37,3 +37,13 @@ def test_what_belongs_to_the_system(path: str) -> None:
 
 def test_a_directory_of_an_application_may_be_unmounted() -> None:
     assert objection("/var/lib/postgresql") == ""
+
+
+def test_a_carriage_return_in_somebodys_path_is_part_of_it(tmp_path: Path) -> None:
+    """The kernel escapes blanks and newlines only, and any user can mount at such a path."""
+    file = tmp_path / "mountinfo"
+    file.write_bytes(
+        b"50 24 0:60 / /home/u/\r\r rw,nosuid - fuse.x x rw\n"
+        b"51 24 8:16 / /srv/data rw - ext4 /dev/sdb rw\n"
+    )
+    assert mounted(["/srv/data"], file) == ["/srv/data"]

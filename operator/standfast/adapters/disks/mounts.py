@@ -53,7 +53,9 @@ class Mount:
 def parse(text: str) -> tuple[Mount, ...]:
     """All mounts of a mountinfo, in its order."""
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # the kernel leaves what else would break a line in paths
+        if not line:
+            continue
         before, _, after = line.partition(" - ")
         _, _, number, root, point, flags, *_ = before.split(" ")
         fs_type, source, super_flags = after.split(" ")[:3]
@@ -64,7 +66,7 @@ def parse(text: str) -> tuple[Mount, ...]:
 
 def here() -> tuple[Mount, ...]:
     """What this process sees."""
-    return parse((PROC / "self/mountinfo").read_text(errors="surrogateescape"))
+    return parse(_text("self"))
 
 
 def elsewhere(number: str) -> tuple[int, ...]:
@@ -76,7 +78,7 @@ def elsewhere(number: str) -> tuple[int, ...]:
         namespace = _namespace(str(pid))
         if namespace not in known:
             try:
-                text = (PROC / str(pid) / "mountinfo").read_text(errors="surrogateescape")
+                text = _text(str(pid))
             except OSError:
                 continue  # it ended, or is ending
             known[namespace] = any(mount.number == number for mount in parse(text))
@@ -115,6 +117,10 @@ def fstab_line(names: Iterable[str], fstab: Path = FSTAB) -> str:
         if is_named and "noauto" not in options:
             return " ".join(words)
     return ""
+
+
+def _text(pid: str) -> str:
+    return (PROC / pid / "mountinfo").read_bytes().decode(errors="surrogateescape")
 
 
 def _namespace(pid: str) -> str:

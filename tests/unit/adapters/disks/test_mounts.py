@@ -39,6 +39,13 @@ def test_the_system_is_known_by_where_it_is_mounted() -> None:
     assert not at("/srv/c").is_systems
 
 
+@pytest.mark.parametrize("odd", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_path_that_looks_like_several_lines_is_one(odd: str) -> None:
+    """The kernel escapes blanks and newlines only, and any user can mount at such a path."""
+    row = f"50 24 0:60 / /home/u/{odd}{odd}x rw,nosuid - fuse.x x rw,user_id=1000\n"
+    assert [m.point for m in parse(row + TABLE)][:2] == [f"/home/u/{odd}{odd}x", "/"]
+
+
 def test_what_is_below_comes_first_and_names_that_begin_alike_are_others() -> None:
     assert [m.point for m in at_or_below("/srv/a b", MOUNTS)] == ["/srv/a b/deep", "/srv/a b"]
     assert [m.point for m in at_or_below("/srv/c", MOUNTS)] == ["/srv/c"]
