@@ -238,6 +238,43 @@ async def test_the_disk_of_the_machine_itself_is_left_alone(
     assert place.disk.mounted_at() == [str(system)]
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_mount_by_hand_where_the_system_lives_hides_no_use(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_whole: bool
+) -> None:
+    """`/home` bound onto the disk: it is written there, so nothing of it is stopped."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setattr("standfast.guard.mounts._KEPT", (str(home),))
+    monkeypatch.setattr("standfast.adapters.disks.mounts._BOUND_FOR_DATA", {str(home)})
+    driver = place.driver()
+    await driver.start(None)
+    (place.point / "people").mkdir()
+    run("mount", "--bind", place.point if is_whole else place.point / "people", home)
+    assert (await driver.probe()).presence is Presence.RUNNING
+    with process(*STAYS, cwd=home):
+        await driver.stop(6000)
+        assert place.disk.mounted_at() == []
+    assert (await driver.probe()).presence is Presence.STOPPED
+
+
+async def test_a_bind_mount_that_the_guard_left_is_in_use(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setattr("standfast.guard.mounts._KEPT", (str(home),))
+    monkeypatch.setattr("standfast.adapters.disks.mounts._BOUND_FOR_DATA", {str(home)})
+    driver = place.driver()
+    await driver.start(None)
+    (place.point / "people").mkdir()
+    run("mount", "--bind", place.point / "people", home)
+    place.detach()
+    assert (await driver.probe()).presence is Presence.RUNNING
+    await driver.kill()
+    assert place.disk.mounted_at() == []
+
+
 async def test_damage_is_repaired_or_said_before_a_mount(place: Place) -> None:
     run("debugfs", "-w", "-R", "ssv state 2", place.disk.device)  # "has errors": wants a check
     await place.driver().start(None)

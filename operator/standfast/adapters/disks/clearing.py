@@ -35,10 +35,12 @@ class Use:
     Attributes:
         mounted: Mounts that this process sees, the last first.
         claimed: Whether a file system or a program has it for itself.
+        is_in_place: Whether it is mounted where the resource mounts it.
     """
 
     mounted: tuple[Mount, ...]
     claimed: bool
+    is_in_place: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -51,8 +53,12 @@ class Use:
 
     @property
     def concerns_us(self) -> bool:
-        """Whether somebody uses it, and it is not the machine itself."""
-        return not self.is_over and not self.systems
+        """Whether somebody uses it, and it is not the machine itself.
+
+        What is mounted in its place was mounted by us, because a start refuses the machine's own:
+        where else somebody mounted it later does not make it the machine's.
+        """
+        return not self.is_over and (self.is_in_place or not self.systems)
 
     def sentence(self, device: str) -> str:
         points = [mount.point for mount in self.mounted]
@@ -74,7 +80,8 @@ def use_of(paths: Iterable[Path], point: Path | None = None) -> Use:
     seen = mounts.here()
     under = mounts.at_or_below(str(point), seen) if point is not None else ()
     mounted = tuple(m for m in reversed(seen) if m.number in numbers or m in under)
-    return Use(mounted, any(devices.is_claimed(path) for path in nodes))
+    is_in_place = any(m.number in numbers and m.point == str(point) for m in mounted)
+    return Use(mounted, any(devices.is_claimed(path) for path in nodes), is_in_place)
 
 
 class Clearing:
@@ -131,7 +138,7 @@ class Clearing:
         numbers = _numbers(paths, use)
         if hard:
             signal_all(await asyncio.to_thread(users, numbers), signal.SIGKILL)
-        for mount in use.mounted:
+        for mount in _to_unmount(use, point):
             how = ("--lazy",) if detach else ()
             budget_s = UMOUNT_S if hard and not detach else None
             await self._programs.run("umount", *how, "--", mount.point, budget_s=budget_s)
@@ -143,10 +150,19 @@ class Clearing:
         return False
 
 
+def _to_unmount(use: Use, point: Path | None) -> tuple[Mount, ...]:
+    """Its own place last of all, and only then: it tells whose the other mounts are."""
+    others = tuple(mount for mount in use.mounted if mount.point != str(point))
+    is_last = not any(mount.is_systems for mount in others)
+    return use.mounted if is_last else others
+
+
 def _numbers(paths: Iterable[Path], use: Use) -> frozenset[str]:
     """Devices whose users are in the way; never one on which the machine itself lives."""
     found = {number for path in paths if (number := devices.number(path)) is not None}
     systems = {mount.number for mount in mounts.here() if mount.is_systems}
+    if use.is_in_place:
+        systems -= found
     return frozenset(found | {mount.number for mount in use.mounted}) - systems
 
 

@@ -18,6 +18,7 @@ FSTAB = Path("/etc/fstab")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 _BROKEN = frozenset({"shutdown", "emergency_ro"})
 """What ext4 and xfs add to their options when they have given up."""
+_BOUND_FOR_DATA = frozenset({"/home", "/opt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,13 @@ class Mount:
 
     @property
     def is_systems(self) -> bool:
-        """Whether the machine itself lives there, or below there."""
-        return bool(objection(self.point))
+        """Whether the machine itself lives there, or below there.
+
+        It does not where a directory of a disk is bound in for people or programs: such a disk
+        is somebody's data, and is in use there.
+        """
+        is_bound = self.root != "/" and self.point in _BOUND_FOR_DATA
+        return bool(objection(self.point)) and not is_bound
 
 
 def parse(text: str) -> tuple[Mount, ...]:
