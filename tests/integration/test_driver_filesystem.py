@@ -289,6 +289,19 @@ async def test_damage_is_repaired_or_said_before_a_mount(place: Place) -> None:
     assert place.disk.mounted_at() == []
 
 
+async def test_nothing_is_mounted_after_a_check_that_was_killed(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the kernel does when memory runs out: the repair may be half done."""
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr("standfast.adapters.drivers.filesystem.FSCK", {"ext4": (str(killed),)})
+    with pytest.raises(TransientError, match="was killed by signal 9"):
+        await place.driver().start(None)
+    assert place.disk.mounted_at() == []
+
+
 @pytest.mark.parametrize("fs_type", ["ext4", "xfs"])
 async def test_a_disk_that_fails_is_seen_and_cleared(
     make: Callable[[str], Place], fs_type: str

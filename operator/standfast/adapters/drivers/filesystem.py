@@ -269,6 +269,11 @@ class FilesystemDriver:
         if self._config.fsck is Fsck.NEVER or command is None:
             return
         done = await self._programs.run(*command, str(device))
+        if done.status < 0:
+            raise TransientError(
+                f"{self.name}: {command[0]} on {device} was killed by signal {-done.status}",
+                remedy="journalctl -k -n 50: was the machine out of memory?",
+            )
         if done.status >= _FSCK_LEFT:
             raise UserError(
                 f"{self.name}: {command[0]} left errors on {device} ({done.said}); what is broken "
