@@ -60,19 +60,23 @@ class DiskMover:
             self._errands.want(field.key, name, partial(self._move, field, move), AGAIN_MS_MAX)
 
     async def _move(self, field: Field, move: Move) -> None:
-        self._executor.must_lead()
-        await self._still_waited_for(field, move)
-        self._executor.must_lead()
+        still = partial(self._still_waited_for, field, move)
+        await still()
         others = frozenset(vm for node, vm in field.vms.items() if node != move.to)
         moved = await hypervisor_of(field, move.to).move_disk(
-            move.disk.vmdk, move.disk.uuid, field.vms[move.to], others, MOVE_MS
+            move.disk.vmdk, move.disk.uuid, field.vms[move.to], others, MOVE_MS, still=still
         )
         logger(cluster=field.key.name, node=move.to, resource=move.resource).info(
             "Disk moved", disk=moved.vmdk, left=list(moved.left), took_ms=moved.took_ms
         )
 
     async def _still_waited_for(self, field: Field, move: Move) -> None:
-        """A replica that was frozen wakes up with an old picture: it asks before it pulls."""
+        """A replica that was frozen wakes up with an old picture: it asks before it pulls.
+
+        And once more when vCenter has said who has the disk: meanwhile the node that waited may
+        have lost its lease, and the one that has the disk may serve again.
+        """
+        self._executor.must_lead()
         line = field.lines[move.to]
         status = await self._caller.get(line.door, STATUS_PATH, MemberStatus)
         if not _waits(status, move.resource):
@@ -85,6 +89,7 @@ class DiskMover:
                     f"not taken from it",
                     remedy=f"see what it does: kubectl describe har {move.resource}",
                 )
+        self._executor.must_lead()
 
 
 def waited_for(resources: Sequence[HAResource], lines: Mapping[str, Line]) -> list[Move]:

@@ -6,7 +6,7 @@ facts UNKNOWN: a dead feed must not look like a quiet one. Moments are CLOCK_BOO
 of this machine (`ports.clock`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -229,7 +229,14 @@ class Hypervisor(Protocol):
         ...
 
     async def move_disk(
-        self, vmdk: str, uuid: str, to: str, others: frozenset[str], budget_ms: int
+        self,
+        vmdk: str,
+        uuid: str,
+        to: str,
+        others: frozenset[str],
+        budget_ms: int,
+        *,
+        still: Callable[[], Awaitable[None]],
     ) -> DiskMoved:
         """Attach a disk to one VM, after it was detached from the others; true on return.
 
@@ -241,6 +248,8 @@ class Hypervisor(Protocol):
             to: Instance UUID of the VM that shall have it.
             others: Instance UUIDs of VMs it may be taken from; no other VM is touched.
             budget_ms: For all of it.
+            still: Asked right before it is taken from a VM: whether that is wanted still, because
+                looking where it is may have taken long. What it raises ends the move.
 
         Raises:
             UserError: A snapshot holds it, it has another UUID, a right lacks, ...

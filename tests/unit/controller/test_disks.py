@@ -1,5 +1,6 @@
 """When a disk moves: the node that leads waits for it, says so again, and nobody else uses it."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +46,7 @@ class World:
         self.answers = {name: each.now for name, each in self.lines.items()}
         self.wanted: list[tuple[str, ...]] = []
         self.moved: list[tuple[str, frozenset[str]]] = []
+        self.meanwhile: Callable[[], None] = lambda: None
         self.mover = DiskMover(self, self, self)
 
     def want(self, key: Key, name: tuple[str, ...], act: Any, retry_ms_max: int) -> bool:
@@ -59,8 +61,17 @@ class World:
         return self.answers[door.who]
 
     async def move_disk(
-        self, vmdk: str, uuid: str, to: str, others: frozenset[str], budget_ms: int
+        self,
+        vmdk: str,
+        uuid: str,
+        to: str,
+        others: frozenset[str],
+        budget_ms: int,
+        *,
+        still: Callable[[], Awaitable[None]],
     ) -> DiskMoved:
+        self.meanwhile()
+        await still()
         self.moved.append((to, others))
         return DiskMoved(vmdk, (), to, attached=True, took_ms=1)
 
@@ -120,6 +131,20 @@ async def test_it_is_asked_again_before_the_act() -> None:
     world = World(silent("a"), waiting("b"))
     world.step()
     world.answers["b"] = waiting("b", role="Standby").now
+    with pytest.raises(TransientError, match="b does not wait for disk any more"):
+        await world.act()
+    assert world.moved == []
+
+
+async def test_it_is_asked_once_more_when_vcenter_took_its_time() -> None:
+    """Its lease ended, and the node that has the disk serves again: the disk stays there."""
+    world = World(silent("a"), waiting("b"))
+    world.step()
+
+    def lost() -> None:
+        world.answers["b"] = waiting("b", role="Standby").now
+
+    world.meanwhile = lost
     with pytest.raises(TransientError, match="b does not wait for disk any more"):
         await world.act()
     assert world.moved == []

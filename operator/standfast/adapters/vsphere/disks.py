@@ -11,7 +11,7 @@ Safe to call again after any outcome: what is done already is seen, not remember
 # pyvmomi's constructors carry no types; its properties and methods do.
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pyVmomi import vim
@@ -78,7 +78,14 @@ class DiskMover:
         self._clock = clock
 
     def move(
-        self, vmdk: str, uuid: str, to: str, others: frozenset[str], budget_ms: int
+        self,
+        vmdk: str,
+        uuid: str,
+        to: str,
+        others: frozenset[str],
+        budget_ms: int,
+        *,
+        still: Callable[[], None],
     ) -> DiskMoved:
         """See `ports.hypervisor.Hypervisor`."""
         began_ms = self._clock.now_ms()
@@ -89,6 +96,7 @@ class DiskMover:
         for machine in machines.values():
             disk = machine.disk(vmdk)
             if disk is not None:
+                still()
                 self._detach(machine, disk, vmdk, deadline_ms)
                 left.append(machine.name)
         is_there = target.disk(vmdk) is not None

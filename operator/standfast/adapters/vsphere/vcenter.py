@@ -5,7 +5,7 @@ loop only reads the newest inventory.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
@@ -58,6 +58,7 @@ class Vcenter:
         self._disks = DiskMover(self._session, self._switch, clock)
         self._feed = Feed(self._session, clock, self._from_feed, scope)
         self._power = ThreadPoolExecutor(POWER_THREADS, thread_name_prefix="power")
+        self._movers = ThreadPoolExecutor(POWER_THREADS, thread_name_prefix="disk")
         self._watched: frozenset[str] = frozenset()
         self._closed = False
 
@@ -103,9 +104,24 @@ class Vcenter:
         await self._call(lambda: self._switch.power_on(uuid, budget_ms))
 
     async def move_disk(
-        self, vmdk: str, uuid: str, to: str, others: frozenset[str], budget_ms: int
+        self,
+        vmdk: str,
+        uuid: str,
+        to: str,
+        others: frozenset[str],
+        budget_ms: int,
+        *,
+        still: Callable[[], Awaitable[None]],
     ) -> DiskMoved:
-        return await self._call(lambda: self._disks.move(vmdk, uuid, to, others, budget_ms))
+        async def asked() -> None:
+            await still()
+
+        def ask() -> None:
+            asyncio.run_coroutine_threadsafe(asked(), self._loop).result(budget_ms / 1000)
+
+        return await self._loop.run_in_executor(
+            self._movers, lambda: self._disks.move(vmdk, uuid, to, others, budget_ms, still=ask)
+        )
 
     async def check_rights(self, uuids: frozenset[str]) -> dict[str, tuple[str, ...]]:
         """By privilege, the VMs that it lacks on; an empty tuple means granted everywhere."""
@@ -127,7 +143,8 @@ class Vcenter:
 
     def _shut(self) -> None:
         self._feed.stop(FEED_STOP_S)
-        self._power.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._power, self._movers):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._switch.close()
         self._session.close()
 
