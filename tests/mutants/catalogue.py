@@ -960,6 +960,13 @@ IDENTITY = (
         "    if False:",
     ),
     Mutant(
+        "recovery-under-a-promise",
+        "Majority lost: nobody who has promised takes part",
+        "core/recovering.py",
+        "    if promise is not None and promise.holder != turn.me:",
+        "    if False:",
+    ),
+    Mutant(
         "recovery-below-a-term-seen",
         "S4: terms never go back",
         "core/recovering.py",

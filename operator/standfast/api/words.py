@@ -1,9 +1,9 @@
 """What a person says to a cluster in so many words, as annotations: each for one moment only.
 
 They are no desired state: a consent names one boot and one record, an attestation one boot, a
-recovery one incarnation, a replacement one member. What they name is over once it was acted on,
-so that a manifest that carries one for ever repeats nothing. `kubectl standfast` writes them; who
-may annotate an HACluster may say them.
+recovery one incarnation and the minutes after it was said, a replacement one member. What they
+name is over once it was acted on, so that a manifest that carries one for ever repeats nothing.
+`kubectl standfast` writes them; who may annotate an HACluster may say them.
 """
 
 from typing import TypeVar

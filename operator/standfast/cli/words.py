@@ -168,7 +168,7 @@ def recover(api: Api, cluster: str, *, attested: tuple[str, ...], reason: str, y
     for member in missing:
         how = "you vouch" if member.name in attested else "its VM is off"
         click.echo(f"left out: {member.name} ({how})")
-    _ask("Begin the cluster anew with these?", yes=yes)
+    _ask("Begin the cluster anew with these? What only the others have is lost.", yes=yes)
     incarnation = found.status.incarnation or 1
     _say(
         api,

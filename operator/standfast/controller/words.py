@@ -9,6 +9,7 @@ Each is signed with the cluster's authority. What is used once is noted in the r
 import base64
 import hashlib
 from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPMethod
 
@@ -25,9 +26,9 @@ from standfast.core.explain import Claim
 from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
 from standfast.core.messages import Consent as Given
 from standfast.core.reasons import Reason
-from standfast.core.record import Config, Proof
+from standfast.core.record import Config, Proof, Record
 from standfast.core.recovering import recovered_record, recovery_problem
-from standfast.errors import RefusedError, StandfastError, UserError
+from standfast.errors import RefusedError, StandfastError, TransientError, UserError
 from standfast.wire import durable
 from standfast.wire.api import (
     ATTESTED_PATH,
@@ -183,27 +184,52 @@ class Words:
     # ---------------------------------------------------------------- recover
 
     def _recover(self, site: Site, word: Recovery) -> Provision | None:
-        """Begin the next incarnation; the same record for everybody who is left."""
+        """Begin the next incarnation; the same record for everybody who is left.
+
+        Until somebody has taken it, it is judged anew at every pass: whoever was off may be back,
+        and a word that was said for another moment is no word about this one.
+        """
         found = in_force(site.lines)
         if found is None:
             return None
         config, _ = found
-        begun = site.office.register.recovery
-        if begun is not None:
-            record = durable.decode_record(base64.b64decode(begun.payload))
-            if record.config.incarnation == word.incarnation + 1:
-                return self._finish(site, record.config)
+        ordered = _ordered(site, word)
+        heard = [line.now for line in site.lines.values() if line.now is not None]
+        if ordered is not None and any(each.incarnation > word.incarnation for each in heard):
+            return self._finish(site, ordered.config)
         if config.incarnation != word.incarnation:
             return None  # it is over
+        standing = _standing(site, config)
         proofs = _proofs(config, word, site.off)
-        left = {MemberUid(status.member_uid) for status in _standing(site, config)}
-        is_held = any(status.holder for status in _standing(site, config))
+        left = {MemberUid(status.member_uid) for status in standing}
+        is_held = any(status.holder for status in standing)
         problem = recovery_problem(config, left, proofs.keys() - left, holds=is_held)
+        is_fresh = _is_fresh(word)
         if problem is not None:
-            return _refused(f"the cluster is not recovered: {problem[0]}", problem[1])
+            said = f"the cluster is not recovered: {problem[0]}"
+            return _refused(said, problem[1]) if is_fresh else None
+        if not is_fresh:
+            return _refused(
+                f"{word.approver} asked for a recovery at {word.at}, and that was good for "
+                f"{LIFETIME_MS // 60_000} minutes",
+                f"look again: kubectl standfast recover {site.cluster.metadata.name}",
+            )
+        if ordered is not None and not self._is_outdated(site, ordered, standing):
+            return self._finish(site, ordered.config)
         return self._want(
             site, ("recover", str(word.incarnation)), partial(self._begin, site, config, word)
         )
+
+    def _is_outdated(self, site: Site, ordered: Record, standing: list[MemberStatus]) -> bool:
+        """Whether a record that nobody took must be made anew: others are left, or voted since.
+
+        All whom it names are heard, and none of them is being given it.
+        """
+        left = {MemberUid(status.member_uid) for status in standing}
+        named = {member.uid for member in ordered.config.members}
+        given = any(self._errands.runs(site.key, ("recovered", name)) for name in site.lines)
+        changed = named != left or any(s.term >= ordered.version.term for s in standing)
+        return named <= left and changed and not given
 
     async def _begin(self, site: Site, config: Config, word: Recovery) -> None:
         """Make the record from the newest that anybody left holds; written before it is told."""
@@ -219,6 +245,8 @@ class Words:
             for answer in [await self._caller.get(d, RECORD_PATH, RecordAnswer) for d in doors]
         ]
         newest = max(records, key=lambda record: record.version)
+        if newest.config.incarnation != word.incarnation:
+            raise TransientError("a recovery has begun already", remedy="wait until it is seen")
         proofs = _proofs(config, word, site.off)
         members = tuple(m for m in newest.config.members if m.uid in left)
         term = max(status.term for status in statuses)
@@ -253,6 +281,25 @@ class Words:
 
     async def _give_recovery(self, line: Line, request: RecoverRequest) -> None:
         await self._caller.send(line.door, HTTPMethod.PUT, RECOVER_PATH, request, Accepted)
+
+
+def _ordered(site: Site, word: Recovery) -> Record | None:
+    """The record that was made upon this word, or an earlier one of the same incarnation."""
+    begun = site.office.register.recovery
+    if begun is None:
+        return None
+    record = durable.decode_record(base64.b64decode(begun.payload))
+    return record if record.config.incarnation == word.incarnation + 1 else None
+
+
+def _is_fresh(word: Recovery) -> bool:
+    """Whether it was said just now: what it vouches for was seen then, and names no boots."""
+    try:
+        at = datetime.fromisoformat(word.at)
+    except ValueError:
+        return False
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return abs(datetime.now(UTC) - at) <= timedelta(milliseconds=LIFETIME_MS)
 
 
 def _standing(site: Site, config: Config) -> list[MemberStatus]:

@@ -28,6 +28,7 @@ from standfast.core.record import (
 from standfast.core.standing import rank_delay_ms
 from standfast.core.tally import needed
 from standfast.core.turn import Turn
+from standfast.core.voting import promise_in_force
 
 
 def recovery_problem(
@@ -63,7 +64,7 @@ def recovery_problem(
     if open_ones:
         return (
             f"{', '.join(open_ones)} neither answer nor are proven off: they could be serving",
-            f"power {', '.join(open_ones)} off; or vouch for it: kubectl standfast attest",
+            f"power {', '.join(open_ones)} off; or vouch for it (recover --attest MEMBER)",
         )
     return None
 
@@ -156,6 +157,10 @@ def _problem(turn: Turn, record: Record) -> tuple[str, str] | None:
         return said, "make it of the highest term that anybody left has seen, plus one"
     if turn.state.holding is not None:
         return "this node holds the lease", "there is nothing to recover from"
+    promise = promise_in_force(turn.state, turn.now_ms)
+    if promise is not None and promise.holder != turn.me:
+        left_ms = promise.until_ms - turn.now_ms
+        return f"{promise.holder} may hold the lease for {left_ms} ms yet", "wait until it is over"
     if any(cleared.proof not in FULL for cleared in record.cleared):
         return "a former holder is cleared by less than a full proof", "prove it off"
     return None

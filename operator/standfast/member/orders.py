@@ -225,6 +225,14 @@ class Orders:
                 f"this is {word.member} in boot {word.boot}, which the attestation calls off",
                 remedy="attest only what you have seen switched off",
             )
+        peer, links = voter.state.peers.get(word.member), self._membership.links
+        is_linked = links is not None and links.is_reachable(word.member)
+        if is_linked and peer is not None and peer.boot == word.boot:
+            raise RefusedError(
+                f"{word.member} is linked with this member in boot {word.boot}, which the "
+                "attestation calls off",
+                remedy="attest only what you have seen switched off",
+            )
         suspects = [
             suspect
             for suspect in voter.state.record.suspects

@@ -16,12 +16,19 @@ PAIR = config_of(A, B, W)
 OFF = {A: Proof.ATTESTED, W: Proof.POWERED_OFF}
 
 
-def left_behind(data: DataMode = DataMode.NONE) -> One:
-    """The standby: the holder and the witness are gone for good."""
+def promising(me: MemberUid = B, data: DataMode = DataMode.NONE) -> One:
+    """A member that has just renewed the holder's lease."""
     config = replace(PAIR, data=data)
-    one = One(B, config)
+    one = One(me, config)
     record = Record(Version(3, 7), config, Holder(A, BootId("a-1")), frozenset({A, B}))
     one.hear(A, one.renew(3, record=record, version=record.version), boot="1")
+    return one
+
+
+def left_behind(data: DataMode = DataMode.NONE, me: MemberUid = B) -> One:
+    """The standby: the holder and the witness are gone for good, and so is their lease."""
+    one = promising(me, data)
+    one.state = replace(one.state, promise=None)
     return one
 
 
@@ -153,6 +160,25 @@ def test_a_holder_is_not_recovered() -> None:
     assert effect.problem == "this node holds the lease"
 
 
+def test_who_has_promised_to_another_is_not_recovered() -> None:
+    """An order that was late: whoever it calls off has come back, and holds by this promise."""
+    one = promising()
+    (effect,) = taken(one, recovered(one))
+    assert isinstance(effect, Declined)
+    assert effect.problem == f"a may hold the lease for {PAIR.ttl_ms} ms yet"
+    assert one.record.config.incarnation == 1
+
+
+def test_a_promise_to_oneself_hinders_no_recovery() -> None:
+    """A candidate's own: it holds nothing."""
+    one = left_behind()
+    one.stand()
+    one.grant(W)
+    assert one.state.promise is not None
+    taken(one, recovered(one))
+    assert one.record.config.incarnation == 2
+
+
 def test_who_is_left_without_the_data_needs_a_consent() -> None:
     one = left_behind(DataMode.REPLICATED)
     assert recovered(one).in_sync == {B}
@@ -161,9 +187,7 @@ def test_who_is_left_without_the_data_needs_a_consent() -> None:
 
 
 def test_a_witness_that_is_left_votes_again_at_once() -> None:
-    one = One(W, PAIR)
-    record = Record(Version(3, 7), PAIR, Holder(A, BootId("a-1")), frozenset({A, B}))
-    one.hear(A, one.renew(3, record=record, version=record.version), boot="1")
+    one = left_behind(me=W)
     taken(one, recovered_record(one.record, (member(B), member(W)), {A: Proof.ATTESTED}, 3))
     assert one.record.config.incarnation == 2
     assert one.state.stand_at_ms is None

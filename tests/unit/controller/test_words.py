@@ -1,0 +1,144 @@
+"""A recovery is begun upon a word of this moment only, and judged anew until somebody takes it."""
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from standfast.api.words import RECOVER, Recovery
+from standfast.controller.authorities import Authorities, Office
+from standfast.controller.calling import Caller, Door
+from standfast.controller.errands import Errands
+from standfast.controller.listening import Line
+from standfast.controller.members import Act
+from standfast.controller.sites import Provision, Site
+from standfast.controller.words import Words
+from standfast.core.ids import BootId, MemberUid, Version
+from standfast.core.record import Config, Holder, Proof, Record
+from standfast.core.recovering import recovered_record
+from standfast.wire import api, durable
+from tests.unit.controller.test_groups import cluster
+from tests.unit.core.small_world import A, B, W, config_of, member
+
+PAIR = config_of(A, B, W)
+NEWEST = Record(Version(3, 7), PAIR, Holder(A, BootId("a-1")), frozenset({A, B}))
+OFF = {A: Proof.ATTESTED, W: Proof.ATTESTED}
+
+
+def ordered(term: int = 3) -> Record:
+    return recovered_record(NEWEST, (member(B),), OFF, term)
+
+
+class Noted:
+    """Errands that are wanted and never run."""
+
+    def __init__(self, running: tuple[str, ...] = ()) -> None:
+        self.names: list[tuple[str, ...]] = []
+        self.running = running
+
+    def want(self, _: object, name: tuple[str, ...], __: Act) -> bool:
+        self.names.append(name)
+        return True
+
+    def error(self, _: object, __: tuple[str, ...]) -> None:
+        return None
+
+    def runs(self, _: object, name: tuple[str, ...]) -> bool:
+        return name[1] in self.running
+
+
+def line(uid: MemberUid, config: Config = PAIR, term: int = 3) -> Line:
+    status = api.MemberStatus(
+        seq=1,
+        member_uid=uid,
+        name=uid,
+        kind="data",
+        boot_id="boot",
+        run="run",
+        agent_version="1",
+        role="Standby",
+        term=term,
+        record_version=(term, 7),
+        config=base64.b64encode(durable.encode_config(config)).decode(),
+        incarnation=config.incarnation,
+    )
+    return Line(cast("Door", None), status, heard=True)
+
+
+def looked(
+    *lines: Line,
+    order: Record | None = None,
+    age: timedelta | str = timedelta(0),
+    running: str = "",
+) -> tuple[Provision | None, list[tuple[str, ...]]]:
+    """What a pass says and what it starts, after a person vouched for A and W."""
+    at = age if isinstance(age, str) else (datetime.now(UTC) - age).isoformat()
+    word = Recovery(approver="ada", at=at, incarnation=1, attested=("node-a", "node-w"))
+    declared = cluster().model_copy(deep=True)
+    declared.metadata.annotations[RECOVER] = word.model_dump_json()
+    recovery = None
+    if order is not None:
+        payload = base64.b64encode(durable.encode_record(order)).decode()
+        recovery = api.Signed(payload=payload, signature="")
+    site = SimpleNamespace(
+        key="key",
+        cluster=declared,
+        declared=declared,
+        office=cast("Office", SimpleNamespace(register=SimpleNamespace(recovery=recovery))),
+        lines={each.status.member_uid: each for each in lines if each.status is not None},
+        off=frozenset(),
+    )
+    noted = Noted((running,))
+    words = Words(cast("Authorities", None), cast("Caller", None), cast("Errands", noted))
+    return words.look(cast("Site", site)), noted.names
+
+
+def problem(found: Provision | None) -> str:
+    assert found is not None
+    assert found.stalled is not None
+    return found.stalled.message
+
+
+def test_f38_a_recovery_begins_upon_a_word_of_this_moment() -> None:
+    assert looked(line(B)) == (None, [("recover", "1")])
+    assert looked(line(B), age="2026-01-01T00:00:00")[1] == []
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=6), timedelta(minutes=-6), "now"])
+@pytest.mark.parametrize("order", [None, ordered()])
+def test_f38_an_old_word_that_was_refused_once_recovers_nothing_later(
+    age: timedelta | str, order: Record | None
+) -> None:
+    """It vouches for nodes by name: they are alive again by then, and may hold the lease."""
+    found, started = looked(line(B), age=age, order=order)
+    assert "that was good for 5 minutes" in problem(found)
+    assert started == []
+    assert looked(line(B), line(A), age=age, order=order) == (None, []), "it is over"
+
+
+def test_f38_an_order_that_nobody_took_is_not_given_to_a_cluster_that_is_back() -> None:
+    found, started = looked(line(B), line(A), order=ordered())
+    assert "which is a majority" in problem(found)
+    assert started == []
+
+
+def test_f38_an_order_is_given_to_whom_it_names() -> None:
+    assert looked(line(B), order=ordered()) == (None, [("recovered", B)])
+
+
+def test_f38_an_order_of_a_term_that_was_seen_since_is_made_anew() -> None:
+    """Or nobody could ever take it, and no other would be made in its place."""
+    assert looked(line(B, term=4), order=ordered()) == (None, [("recover", "1")])
+    given = looked(line(B, term=4), order=ordered(), running=B)
+    assert given == (None, [("recovered", B)]), "while it is being given it stays"
+
+
+def test_f38_an_order_that_somebody_took_is_given_to_the_rest_at_any_time() -> None:
+    both = recovered_record(NEWEST, (member(B), member(W)), {A: Proof.ATTESTED}, 3)
+    lines = (line(B, both.config, 4), line(W))
+    assert looked(*lines, order=both, age=timedelta(days=9)) == (None, [("recovered", W)])
+    later = replace(both.config, incarnation=3)
+    assert looked(line(B, later, 9), order=both) == (None, [])
