@@ -26,6 +26,8 @@ from standfast.ports.hypervisor import (
 
 TROUBLED_MS = 5_000
 """While something is wrong, Secret and certificates are read again this often."""
+SHOWN_MAX = 256
+"""How many of its clusters a `Witness` shows; it serves more."""
 
 
 async def look_at_infrastructure(parts: Parts, key: Key) -> int | None:
@@ -44,8 +46,8 @@ async def look_at_infrastructure(parts: Parts, key: Key) -> int | None:
     if connected.inventory.problem is None and connected.inventory.heard_at_ms is not None:
         _check(parts, key, connected)
     status = _infrastructure_status(judged, infrastructure, connected, parts.clock.now_ms())
-    if await parts.statuses.write(judged, status):
-        _tell_clusters(parts, key)
+    await parts.statuses.write(judged, status)
+    _tell_news(parts, key, connected)
     trouble = connected.trouble(parts.clock.now_ms())
     return TROUBLED_MS if trouble is not None else min(SECRET_READ_AGAIN_MS, WARM_MS)
 
@@ -57,9 +59,15 @@ def _check(parts: Parts, key: Key, connected: Connected) -> None:
 
     async def act() -> None:
         await parts.infrastructures.check(connected)
-        _tell_clusters(parts, key)
+        _tell_news(parts, key, connected)
 
     parts.errands.want(key, ("check",), act)
+
+
+def _tell_news(parts: Parts, key: Key, connected: Connected) -> None:
+    """Clusters look again if something is different that the feed has not told them."""
+    if parts.infrastructures.is_news(connected):
+        _tell_clusters(parts, key)
 
 
 def _tell_clusters(parts: Parts, key: Key) -> None:
@@ -194,7 +202,7 @@ def _witness_status(parts: Parts, judged: Judged, witness: Witness, found: Found
         type="managed" if witness.spec.managed is not None else "agent",
         addresses=found.addresses,
         version=said.agent_version if said is not None else witness.status.version,
-        clusters=tuple(_membership(cluster, name) for cluster in users),
+        clusters=tuple(_membership(cluster, name) for cluster in users[:SHOWN_MAX]),
         message=ready.message,
         conditions=judged.claimed(
             {
