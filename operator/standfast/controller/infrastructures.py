@@ -22,6 +22,7 @@ from standfast.ports.hypervisor import (
     CertificateRefusedError,
     CredentialsRefusedError,
     Inventory,
+    VmFacts,
 )
 
 SECRET_READ_AGAIN_MS = 60_000
@@ -52,7 +53,8 @@ class Connected:
     rights_at_ms: int = 0
     warm_at_ms: int = 0
     warm_problem: StandfastError | None = None
-    shown: tuple[object, ...] = ()
+    shown: "_Shown | None" = None
+    read_before: tuple[object, ...] = ()
     users: dict[Key, frozenset[str]] = field(default_factory=dict)
 
     @property
@@ -85,14 +87,14 @@ class Infrastructures:
     Args:
         client: For Secrets and ConfigMaps.
         clock: For ages.
-        on_change: Told which infrastructure has news, and of which VMs (empty: of all).
+        on_change: Told which infrastructure has news, and whose VMs' facts they are (none: all).
     """
 
     def __init__(
         self,
         client: KubeClient,
         clock: Clock,
-        on_change: Callable[[Key, frozenset[str]], None],
+        on_change: Callable[[Key, frozenset[str] | None], None],
     ) -> None:
         self._client = client
         self._clock = clock
@@ -180,6 +182,15 @@ class Infrastructures:
         else:
             held.warm_problem = None
 
+    def is_news(self, held: Connected) -> bool:
+        """Whether what clusters read beside the inventory differs from when last asked."""
+        trouble = held.trouble(self._clock.now_ms())
+        problems = (trouble, held.warm_problem)
+        words = tuple(each.problem if each is not None else "" for each in problems)
+        now = (*words, tuple(sorted((held.lacking or {}).items())))
+        before, held.read_before = held.read_before, now
+        return now != before
+
     async def drop(self, key: Key) -> None:
         """It is not declared any more."""
         held = self._held.get(key)
@@ -202,8 +213,8 @@ class Infrastructures:
         def changed(inventory: Inventory) -> None:
             shown = _shown(inventory)
             if shown != held.shown:
-                held.shown = shown
-                self._on_change(held.key, frozenset())
+                before, held.shown = held.shown, shown
+                self._on_change(held.key, _changed_vms(before, shown))
 
         vcenter = Vcenter(access, self._clock, changed, scope)
         vcenter.watch(held.watched)
@@ -254,14 +265,31 @@ def _moved(before: Access | None, after: Access) -> bool:
     return before is not None and before.server != after.server
 
 
-def _shown(inventory: Inventory) -> tuple[object, ...]:
+@dataclass(frozen=True, slots=True)
+class _Shown:
     """What of an inventory anybody decides or reports by; not the moment it was heard."""
+
+    common: tuple[object, ...]
+    vms: Mapping[str, VmFacts]
+
+
+def _shown(inventory: Inventory) -> _Shown:
     problem = inventory.problem.problem if inventory.problem is not None else ""
-    return (
-        problem,
-        inventory.heard_at_ms is not None,
-        inventory.version,
-        inventory.identity,
-        tuple(sorted(inventory.missing.items())),
-        tuple(inventory.vms[uuid] for uuid in sorted(inventory.vms)),
+    return _Shown(
+        (
+            problem,
+            inventory.heard_at_ms is not None,
+            inventory.version,
+            inventory.identity,
+            tuple(sorted(inventory.missing.items())),
+        ),
+        inventory.vms,
     )
+
+
+def _changed_vms(before: _Shown | None, now: _Shown) -> frozenset[str] | None:
+    """The VMs whose facts differ; none, which means all, when more than facts differs."""
+    if before is None or before.common != now.common:
+        return None
+    uuids = before.vms.keys() | now.vms.keys()
+    return frozenset(uuid for uuid in uuids if before.vms.get(uuid) != now.vms.get(uuid))

@@ -189,10 +189,11 @@ class Leading:
         for ref in cluster.spec.witnesses if cluster is not None else ():
             yield Key(Witness.__name__, key.namespace, ref.name)
 
-    def _infrastructure_changed(self, key: Key, _vms: frozenset[str]) -> None:
+    def _infrastructure_changed(self, key: Key, vms: frozenset[str] | None) -> None:
         self.parts.queue.add(key)
-        for cluster in self.parts.infrastructures.of(key).users:
-            self.parts.queue.add(cluster)
+        for cluster, named in self.parts.infrastructures.of(key).users.items():
+            if vms is None or vms & named:
+                self.parts.queue.add(cluster)
 
     def _witness_changed(self, key: Key) -> None:
         self.parts.queue.add(key)
