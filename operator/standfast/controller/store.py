@@ -67,6 +67,7 @@ class Store:
     def __init__(self) -> None:
         self._held: dict[Key, Held] = {}
         self._drawers: dict[tuple[str, str], set[Key]] = {}
+        self._sorted: dict[tuple[str, str], list[Key]] = {}
 
     def put(self, kind: Kind, document: Mapping[str, Any]) -> tuple[Key, bool]:
         """Take an object.
@@ -84,7 +85,9 @@ class Store:
             if before.version == metadata.get("resourceVersion"):
                 return key, False
         self._held[key] = Held(document)
-        self._drawers.setdefault((key.kind, key.namespace), set()).add(key)
+        if before is None:
+            self._drawers.setdefault((key.kind, key.namespace), set()).add(key)
+            self._sorted.pop((key.kind, key.namespace), None)
         return key, before is None or _declared(before.document) != _declared(document)
 
     def drop(self, key: Key) -> bool:
@@ -93,6 +96,7 @@ class Store:
             return False
         drawer = self._drawers[key.kind, key.namespace]
         drawer.discard(key)
+        self._sorted.pop((key.kind, key.namespace), None)
         if not drawer:
             del self._drawers[key.kind, key.namespace]
         return True
@@ -133,10 +137,18 @@ class Store:
     def keys(self, kind: str, namespace: str | None = None) -> list[Key]:
         """Keys of a kind, sorted."""
         if namespace is not None:
-            return sorted(self._drawers.get((kind, namespace), ()))
+            return list(self._in_order(kind, namespace))
         return sorted(
             key for (of, _), drawer in self._drawers.items() if of == kind for key in drawer
         )
+
+    def _in_order(self, kind: str, namespace: str) -> list[Key]:
+        """Sorted once: passes ask again and again, and names seldom come or go."""
+        found = self._sorted.get((kind, namespace))
+        if found is None:
+            found = sorted(self._drawers.get((kind, namespace), ()))
+            self._sorted[kind, namespace] = found
+        return found
 
 
 def read_held(model: type[T], held: Held) -> T | UserError:

@@ -94,3 +94,18 @@ def test_objects_come_by_kind_and_namespace_in_the_order_of_names() -> None:
         store.put(WITNESS, document)
     assert [each.metadata.name for each in store.all(Witness, "ns")] == ["a", "b"]
     assert store.keys("Witness", "other") == []
+
+
+def test_names_that_come_and_go_are_seen_by_who_asks_again() -> None:
+    store = Store()
+    for name in ("c", "a", "b"):
+        document = witness()
+        document["metadata"] = {**document["metadata"], "name": name, "uid": name}
+        key, _ = store.put(WITNESS, document)
+        store.keys("Witness", "ns").append(KEY)  # the answer is the asker's own
+        assert key in store.keys("Witness", "ns")
+    store.drop(Key("Witness", "ns", "a"))
+    assert [key.name for key in store.keys("Witness", "ns")] == ["b", "c"]
+    store.drop(Key("Witness", "ns", "b"))
+    store.drop(Key("Witness", "ns", "c"))
+    assert store.keys("Witness", "ns") == []
