@@ -6,6 +6,7 @@ the process from the elector's own thread, whatever this loop is doing.
 
 import asyncio
 import contextlib
+import resource
 import secrets
 import signal
 import sys
@@ -216,6 +217,12 @@ async def _run(settings: Settings) -> None:
     await Operator(settings).run()
 
 
+def allow_connections() -> None:
+    """Every member is one open connection; some container runtimes begin with 1,024 files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 @click.group()
 def cli() -> None:
     """The operator of Standfast."""
@@ -227,6 +234,7 @@ def run() -> None:
     settings = Settings.from_environment()
     logs.configure(settings.log_level, settings.log_format)
     logger(**settings.model_dump()).info("Starting")
+    allow_connections()
     asyncio.run(_run(settings))
 
 
