@@ -79,7 +79,7 @@ def _works_in(pid: int, data: Path) -> bool:
         where = str((process / "cwd").readlink())
     except OSError:
         return False
-    return where.removesuffix(" (deleted)") == str(data)
+    return where.removesuffix(" (deleted)") in {str(data), os.path.realpath(data)}
 
 
 def replaying(data: Path) -> str:
