@@ -51,7 +51,8 @@ units = ["*"]
 addresses = ["0.0.0.0/0", "::/0"]
 
 # Directories at or below which it may mount file systems or run scripts. None is allowed unless it
-# is named.
+# is named. With one, every disk of this machine on which it does not itself live can be declared:
+# such a disk is mounted there or nowhere, and whoever else uses it is stopped.
 #   directories = ["/srv/data"]
 directories = []
 
@@ -122,7 +123,7 @@ class Allowed:
                 case Filesystem(mount_point=mount_point):
                     problem, line = self._directory(mount_point)
                 case SharedDisk():
-                    problem, line = "", ""  # of use only with a file system, which is bounded
+                    problem, line = self._disk()
                 case _:
                     assert_never(resource)
             if problem:
@@ -177,6 +178,12 @@ class Allowed:
             return "", ""
         ip = ipaddress.ip_interface(address).ip
         return f"takes the address {ip}", f'addresses = ["{ip}"]'
+
+    def _disk(self) -> tuple[str, str]:
+        """A disk is taken from whoever uses it: never where nothing may be mounted at all."""
+        if self.directories:
+            return "", ""
+        return "is a disk, and nothing may be mounted here", 'directories = ["/srv/..."]'
 
     def _directory(self, directory: str) -> tuple[str, str]:
         if self.allows_directory(directory):

@@ -55,6 +55,15 @@ def test_the_default_is_open_and_says_so() -> None:
     assert allowed('["web.service", "app-*.service"]').concern() is None
 
 
+def test_a_disk_is_taken_only_where_something_may_be_mounted() -> None:
+    """Taking it is no small thing: who uses it is stopped, and the kernel refuses writes to it."""
+    disk = SharedDisk(name="disk", uuid="6000c298-595b-f457-5739-e9105b2c0c2d")
+    with pytest.raises(UserError, match="resource disk is a disk") as refused:
+        parse(DEFAULT_TEXT, PATH).check([disk])
+    assert "directories" in refused.value.remedy
+    allowed(directories='["/srv/data"]').check([disk])
+
+
 def test_a_file_system_is_mounted_only_below_a_directory_that_is_named() -> None:
     mount = Filesystem(name="fs", device="LABEL=x", mount_point="/srv/data/orders")
     disk = SharedDisk(name="disk", uuid="6000c298-595b-f457-5739-e9105b2c0c2d")
