@@ -172,7 +172,7 @@ def _refuse_second(office: Office, name: str, uid: str) -> None:
         raise RefusedError(
             f"{name} has lost the identity {before.uid} that it votes under (its disk was wiped?) "
             f"and asks to join as {uid}",
-            remedy="remove the node from spec.nodes and add it under another name",
+            remedy=f"kubectl standfast replace {office.owner.name} {name}",
         )
 
 

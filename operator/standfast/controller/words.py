@@ -8,6 +8,7 @@ Each is signed with the cluster's authority. What is used once is noted in the r
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -109,6 +110,14 @@ class Words:
                 "agent answers in that boot",
                 "attest only what you have seen switched off",
             )
+        statuses = [line.now for line in heard if line.now is not None]
+        hears = _who_hears(statuses, MemberUid(uid), word.boot)
+        if hears:
+            return _refused(
+                f"{word.approver} vouches that {word.node} is off in boot {word.boot}, but "
+                f"{hears} is linked with it in that boot",
+                "attest only what you have seen switched off",
+            )
         act = partial(self._tell_attested, site, uid, word, heard)
         return self._want(site, ("attest", uid, word.boot), act)
 
@@ -196,6 +205,7 @@ class Words:
         ordered = _ordered(site, word)
         heard = [line.now for line in site.lines.values() if line.now is not None]
         if ordered is not None and any(each.incarnation > word.incarnation for each in heard):
+            self._let_go(site, ordered)
             return self._finish(site, ordered.config)
         if config.incarnation != word.incarnation:
             return None  # it is over
@@ -204,6 +214,7 @@ class Words:
         left = {MemberUid(status.member_uid) for status in standing}
         is_held = any(status.holder for status in standing)
         problem = recovery_problem(config, left, proofs.keys() - left, holds=is_held)
+        problem = problem or _linked_problem(config, proofs, heard, standing)
         is_fresh = _is_fresh(word)
         if problem is not None:
             said = f"the cluster is not recovered: {problem[0]}"
@@ -254,14 +265,26 @@ class Words:
             newest, members, proofs, term, approver=f"{word.approver}, {word.at}"
         )
         order = signed(site.office.authority, "recover", durable.encode_record(record))
-        gone = tuple(m.uid for m in newest.config.everyone() if m.uid not in left)
 
         def begun(now: Register) -> Register:
-            known = {entry.uid for entry in now.members.values()}
-            lost = tuple(uid for uid in gone if uid in known and uid not in now.lost)
-            return msgspec.structs.replace(now, recovery=order, lost=(*now.lost, *lost))
+            return msgspec.structs.replace(now, recovery=order)
 
         await self._authorities.update(site.office, begun)
+
+    def _let_go(self, site: Site, record: Record) -> None:
+        """Whom a recovery that somebody took has left out joins again as another member."""
+
+        def lost_in(now: Register) -> tuple[str, ...]:
+            known = {entry.uid for entry in now.members.values()} - set(now.lost)
+            return tuple(member.uid for member in record.left_out if member.uid in known)
+
+        def change(now: Register) -> Register:
+            return msgspec.structs.replace(now, lost=(*now.lost, *lost_in(now)))
+
+        lost = lost_in(site.office.register)
+        if lost:
+            act = partial(self._authorities.update, site.office, change)
+            self._want(site, ("lost", *lost), act)
 
     def _finish(self, site: Site, config: Config) -> Provision | None:
         """Give it to everybody named in it who has not taken it yet."""
@@ -290,6 +313,32 @@ def _ordered(site: Site, word: Recovery) -> Record | None:
         return None
     record = durable.decode_record(base64.b64decode(begun.payload))
     return record if record.config.incarnation == word.incarnation + 1 else None
+
+
+def _who_hears(statuses: list[MemberStatus], uid: MemberUid, boot: str = "") -> str:
+    """Who is linked with a member, in this boot if one is named; "" when nobody is."""
+    for status in statuses:
+        for peer in status.peers:
+            if peer.member == uid and peer.reachable and boot in {"", peer.boot}:
+                return status.name
+    return ""
+
+
+def _linked_problem(
+    config: Config,
+    proofs: Mapping[MemberUid, Proof],
+    heard: list[MemberStatus],
+    standing: list[MemberStatus],
+) -> tuple[str, str] | None:
+    """Whom a person calls off and a member that is left is linked with, unless it is halted."""
+    halted = {status.member_uid for status in heard if status.halted}
+    for member in config.everyone():
+        if proofs.get(member.uid) is Proof.ATTESTED and member.uid not in halted:
+            hears = _who_hears(standing, member.uid)
+            if hears:
+                said = f"{member.name} is called off, but {hears} is linked with it"
+                return said, "attest only what you have seen switched off"
+    return None
 
 
 def _is_fresh(word: Recovery) -> bool:

@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from standfast.api.words import RECOVER, Recovery
-from standfast.controller.authorities import Authorities, Office
+from standfast.api.words import ATTEST, RECOVER, Attestation, Recovery, Word
+from standfast.controller.authorities import Authorities, Entry, Office
 from standfast.controller.calling import Caller, Door
 from standfast.controller.errands import Errands
 from standfast.controller.listening import Line
@@ -25,6 +25,7 @@ from tests.unit.core.small_world import A, B, W, config_of, member
 
 PAIR = config_of(A, B, W)
 NEWEST = Record(Version(3, 7), PAIR, Holder(A, BootId("a-1")), frozenset({A, B}))
+MEMBERS = {f"node-{uid}": Entry(uid=uid, enrolled=True) for uid in (A, B, W)}
 OFF = {A: Proof.ATTESTED, W: Proof.ATTESTED}
 
 
@@ -50,7 +51,13 @@ class Noted:
         return name[1] in self.running
 
 
-def line(uid: MemberUid, config: Config = PAIR, term: int = 3) -> Line:
+def line(
+    uid: MemberUid,
+    config: Config = PAIR,
+    term: int = 3,
+    hears: MemberUid | None = None,
+    halted: str = "",
+) -> Line:
     status = api.MemberStatus(
         seq=1,
         member_uid=uid,
@@ -64,6 +71,9 @@ def line(uid: MemberUid, config: Config = PAIR, term: int = 3) -> Line:
         record_version=(term, 7),
         config=base64.b64encode(durable.encode_config(config)).decode(),
         incarnation=config.incarnation,
+        halted=halted,
+        suspects=(api.SuspectStatus(member=A, boot="a-1", term=3),),
+        peers=() if hears is None else (api.PeerStatus(member=hears, reachable=True, boot="a-1"),),
     )
     return Line(cast("Door", None), status, heard=True)
 
@@ -77,8 +87,16 @@ def looked(
     """What a pass says and what it starts, after a person vouched for A and W."""
     at = age if isinstance(age, str) else (datetime.now(UTC) - age).isoformat()
     word = Recovery(approver="ada", at=at, incarnation=1, attested=("node-a", "node-w"))
+    return passed(*lines, order=order, running=running, note=(RECOVER, word))
+
+
+def passed(
+    *lines: Line, note: tuple[str, Word], order: Record | None = None, running: str = ""
+) -> tuple[Provision | None, list[tuple[str, ...]]]:
+    """What a pass says and what it starts upon an annotation."""
+    key, word = note
     declared = cluster().model_copy(deep=True)
-    declared.metadata.annotations[RECOVER] = word.model_dump_json()
+    declared.metadata.annotations[key] = word.model_dump_json()
     recovery = None
     if order is not None:
         payload = base64.b64encode(durable.encode_record(order)).decode()
@@ -87,12 +105,16 @@ def looked(
         key="key",
         cluster=declared,
         declared=declared,
-        office=cast("Office", SimpleNamespace(register=SimpleNamespace(recovery=recovery))),
+        office=cast(
+            "Office",
+            SimpleNamespace(register=SimpleNamespace(recovery=recovery, members=MEMBERS, lost=())),
+        ),
         lines={each.status.member_uid: each for each in lines if each.status is not None},
         off=frozenset(),
     )
     noted = Noted((running,))
-    words = Words(cast("Authorities", None), cast("Caller", None), cast("Errands", noted))
+    authorities = cast("Authorities", SimpleNamespace(update=print))
+    words = Words(authorities, cast("Caller", None), cast("Errands", noted))
     return words.look(cast("Site", site)), noted.names
 
 
@@ -125,6 +147,27 @@ def test_f38_an_order_that_nobody_took_is_not_given_to_a_cluster_that_is_back() 
     assert started == []
 
 
+def test_f38_nobody_is_called_off_whom_those_who_are_left_hear() -> None:
+    """The operator may be cut off from a node that the others hear."""
+    found, started = looked(line(B, hears=A))
+    assert "node-a is called off, but b is linked with it" in problem(found)
+    assert started == []
+    assert looked(line(B, hears=A), line(A, halted="reverted")) == (None, [("recover", "1")])
+
+
+@pytest.mark.parametrize(("boot", "hears"), [("a-1", A), ("a-1", W), ("a-1", None)])
+def test_nobody_is_vouched_off_whom_a_member_hears_in_that_boot(
+    boot: str, hears: MemberUid | None
+) -> None:
+    word = Attestation(approver="ada", at="now", node=A, boot=boot)
+    found, started = passed(line(B, hears=hears), note=(ATTEST, word))
+    if hears == A:
+        assert "but b is linked with it in that boot" in problem(found)
+        assert started == []
+    else:
+        assert (found, started) == (None, [("attest", A, boot)])
+
+
 def test_f38_an_order_is_given_to_whom_it_names() -> None:
     assert looked(line(B), order=ordered()) == (None, [("recovered", B)])
 
@@ -139,6 +182,7 @@ def test_f38_an_order_of_a_term_that_was_seen_since_is_made_anew() -> None:
 def test_f38_an_order_that_somebody_took_is_given_to_the_rest_at_any_time() -> None:
     both = recovered_record(NEWEST, (member(B), member(W)), {A: Proof.ATTESTED}, 3)
     lines = (line(B, both.config, 4), line(W))
-    assert looked(*lines, order=both, age=timedelta(days=9)) == (None, [("recovered", W)])
+    found, started = looked(*lines, order=both, age=timedelta(days=9))
+    assert (found, started) == (None, [("lost", A), ("recovered", W)]), "A joins as another"
     later = replace(both.config, incarnation=3)
-    assert looked(line(B, later, 9), order=both) == (None, [])
+    assert looked(line(B, later, 9), order=both) == (None, [("lost", A)])
