@@ -1,4 +1,4 @@
-"""`--seed` replays one seed as a story; `--sim-seconds` says how long fresh seeds are drawn."""
+"""`--seed` replays one seed as a story; `--fresh` says how many fresh seeds are run."""
 
 import pytest
 
@@ -6,7 +6,7 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("simulation")
     group.addoption("--seed", default=None, help="replay this seed, and nothing else")
-    group.addoption("--sim-seconds", type=float, default=75.0, help="for how long to draw seeds")
+    group.addoption("--fresh", type=int, default=2000, help="how many fresh seeds to run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -23,5 +23,5 @@ def seed(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def sim_seconds(request: pytest.FixtureRequest) -> float:
-    return float(request.config.getoption("--sim-seconds"))
+def fresh_seeds(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--fresh"))

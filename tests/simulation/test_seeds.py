@@ -3,11 +3,14 @@
 A failing seed is made smaller and told as a story; `pytest tests/simulation --seed S` replays it.
 """
 
+import hashlib
 import os
-import time
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+import standfast
 from standfast.simulator.campaign import campaign
 from standfast.simulator.draw import plan_for
 from standfast.simulator.shrink import shrunk, traced
@@ -16,6 +19,9 @@ from standfast.simulator.world import Outcome, World
 
 FIXED = 96
 """How many seeds every run of the tests repeats."""
+
+PACKAGE = Path(standfast.__file__).parent
+ROOMS = ("core", "simulator")
 
 TOLD = 60
 """Lines of a story's end that a failure shows."""
@@ -36,23 +42,28 @@ def test_fixed_seeds_break_no_promise(piece: int) -> None:
         assert outcome.violation is None, told(seed, outcome)
 
 
-@pytest.mark.timeout(600)
+def sources() -> str:
+    """Another word for every other text of the protocol and of the simulator."""
+    digest = hashlib.sha256()
+    for file in sorted(file for room in ROOMS for file in (PACKAGE / room).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@pytest.mark.timeout(900)
 def test_fresh_seeds_break_no_promise(
-    sim_seconds: float, capsys: pytest.CaptureFixture[str]
+    fresh_seeds: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = f"{time.time_ns():x}"
-    end = time.monotonic() + sim_seconds
-    running = campaign(base, jobs=os.cpu_count() or 1)
-    for total in running:
-        if total.violations:
-            running.close()
-            seed, _ = total.violations[0]
-            pytest.fail(told(seed, World(plan_for(seed)).run()))
-        if time.monotonic() > end:
-            with capsys.disabled():
-                print(f"seed {base}: {total.last_line()}")
-            break
-    running.close()
+    """Other seeds with every change of what they judge, and the same ones until then."""
+    base = sources()
+    with closing(campaign(base, jobs=os.cpu_count() or 1, seeds_max=fresh_seeds)) as running:
+        for total in running:
+            if total.violations:
+                seed, _ = total.violations[0]
+                pytest.fail(told(seed, World(plan_for(seed)).run()))
+    assert total.seeds == fresh_seeds
+    with capsys.disabled():
+        print(f"seed {base}: {total.last_line()}")
 
 
 def test_replay(seed: str) -> None:

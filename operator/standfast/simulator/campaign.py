@@ -4,6 +4,7 @@ Called by `python -m standfast.simulator run` and by `tests/simulation`. A faili
 and told as a story; the run goes on to its end, so that one look shows all that is broken.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -73,34 +74,43 @@ def run_seeds(seeds: list[str]) -> Tally:
     return tally
 
 
-def seeds_of(base: str) -> Iterator[list[str]]:
-    """`base-0`, `base-1` and so on, without end, in pieces."""
-    number = 0
-    while True:
-        yield [f"{base}-{at}" for at in range(number, number + CHUNK)]
-        number += CHUNK
+def seeds_of(base: str, seeds_max: int | None = None) -> Iterator[list[str]]:
+    """`base-0`, `base-1` and so on, in pieces; without end, or this many."""
+    numbers = itertools.count() if seeds_max is None else iter(range(seeds_max))
+    while piece := [f"{base}-{number}" for number in itertools.islice(numbers, CHUNK)]:
+        yield piece
 
 
-def campaign(base: str, jobs: int) -> Generator[Tally, None, None]:
-    """Run the seeds of a base, for ever; yields what has come together after each piece.
+def campaign(base: str, jobs: int, seeds_max: int | None = None) -> Generator[Tally, None, None]:
+    """Run the seeds of a base; yields what has come together after each piece.
 
     The order in which pieces end depends on the machine, their contents do not. Closing the
     iterator ends it.
+
+    Args:
+        base: What the seeds are drawn from.
+        jobs: Processes.
+        seeds_max: How many; for ever when it is None.
     """
     total = Tally()
-    pieces = seeds_of(base)
+    pieces = seeds_of(base, seeds_max)
     if jobs == 1:
         for piece in pieces:
             total.add(run_seeds(piece))
             yield total
+        return
     with ProcessPoolExecutor(jobs) as pool:
-        waiting: set[Future[Tally]] = {pool.submit(run_seeds, next(pieces)) for _ in range(jobs)}
+        waiting: set[Future[Tally]] = {
+            pool.submit(run_seeds, piece) for piece in itertools.islice(pieces, jobs)
+        }
         try:
-            while True:
+            while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     total.add(future.result())
-                    waiting.add(pool.submit(run_seeds, next(pieces)))
+                    waiting |= {
+                        pool.submit(run_seeds, piece) for piece in itertools.islice(pieces, 1)
+                    }
                 yield total
         finally:
             for future in waiting:

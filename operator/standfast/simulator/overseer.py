@@ -324,6 +324,7 @@ class People:
         term = max(max(state.durable.term, state.term_seen) for state in known)
         proofs = dict.fromkeys(gone, Proof.ATTESTED)
         record = recovered_record(newest, members, proofs, term)
+        world.disturbed()  # from here on a majority is possible again
         world.coverage.count("overseer", "recovered")
         world.note("person", f"recovers with {', '.join(member.name for member in members)}")
         world.checkers.recovered(record.version.term)
