@@ -178,6 +178,8 @@ def is_part(copy: Copy, invitation: Invitation) -> bool:
         return False
     if copy.control.system != invitation.system or copy.beyond == invitation.history:
         return False
+    if not copy.control.was_standby and not copy.control.is_clean:
+        return False  # an active that crashed: its log goes on behind what its files tell
     return kin(copy.history, copy.position, invitation.history) in {Kin.SAME, Kin.ANCESTOR}
 
 

@@ -60,6 +60,12 @@ def test_a_copy_is_part_of_the_actives_only_while_its_history_says_so() -> None:
     assert not is_part(replace(STANDBY, control=None), ACTIVE)
 
 
+def test_an_active_that_crashed_may_have_more_than_its_files_tell() -> None:
+    """Its newest checkpoint lies before the parting, what it wrote afterwards may not."""
+    assert is_part(was_active(ClusterState.SHUT_DOWN), NEXT)
+    assert not is_part(was_active(ClusterState.PRODUCTION), NEXT)
+
+
 def test_without_an_invitation_everything_stays() -> None:
     for copy in (COPY, STANDBY, replace(COPY, control=None, history=None)):
         assert isinstance(step(copy, None), Stay)
