@@ -76,15 +76,13 @@ class Provider:
         self._spend_bundles(site)
         self._renewals(site)
         newcomers = self._identities(site)
-        refused = self._words.look(site)
-        if refused is not None:
-            return refused
+        refused = self._words.look(site)  # it holds up nothing else
         configuring = self._hand_config(site, signed)
         if configuring is not None:
-            return configuring
+            return refused or configuring
         changing = self._members.look(site)
         giving = self._resources(site)  # whatever else is under way
-        return changing or giving or newcomers or Provision()
+        return refused or changing or giving or newcomers or Provision()
 
     def _want(
         self, site: Site, name: Name, act: Act, retry_ms_max: int = BACK_OFF_MS_MAX

@@ -107,8 +107,9 @@ class Membership:
         if self.enrolment is not None and identity is not None and self.store.journal.exists():
             journal = self._open_journal()
             kept = journal.load()
-            if kept is not None:
-                durable = durables.decode(kept)
+            durable = None if kept is None else durables.decode(kept)
+            # Of another uid: it left before, and its forgetting was cut short.
+            if durable is not None and durable.me == self.enrolment.member_uid:
                 self._begin(durable)
                 if self.store.votes_of() != durable.me:
                     self.store.save_votes_of(durable.me)

@@ -113,6 +113,24 @@ async def test_the_first_config_begins_votes_and_survives_a_restart(reopen: Open
     assert again.voter.state.durable.generation == 2
 
 
+async def test_the_votes_of_another_uid_are_not_taken_up(reopen: Open) -> None:
+    """A member that left was cut off while it forgot, and was enrolled anew."""
+    membership, enroller = reopen(), Enroller()
+    enroller.certify(membership)
+    membership.take_config(enroller.signed(alone(membership)))
+    await drain(membership)
+    (membership.store.directory / "member.json").unlink()
+    again = reopen()
+    enroller.certify(again)
+    third = reopen()
+    assert third.voter is None
+    third.take_config(enroller.signed(alone(third)))
+    last = reopen().voter
+    assert last is not None
+    assert third.enrolment is not None
+    assert last.state.me == third.enrolment.member_uid
+
+
 async def test_configs_that_cannot_be_are_refused(reopen: Open) -> None:
     membership, enroller = reopen(), Enroller()
     with pytest.raises(RefusedError, match="no certificate"):
