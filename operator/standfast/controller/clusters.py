@@ -117,7 +117,7 @@ class Clusters:
             judged, scenery, decision, is_settling=provision.converging is not None
         )
         field = self._field(judged, scenery)
-        self._disks.step(field, scenery.resources)
+        self._disks.step(field, scenery.resources, scenery.register.declared)
         is_moving = await self._mover.step(scenery, field, want, seen)
         await self._report(judged, scenery, View(want, seen, decision), provision)
         memory.decided, memory.seen = decision, seen

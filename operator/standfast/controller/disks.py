@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from standfast.api.resource import HAResource, SharedDisk
+from standfast.controller.authorities import Declared
 from standfast.controller.calling import Caller
 from standfast.controller.errands import Errands
 from standfast.controller.execution import Executor, Field, hypervisor_of
@@ -19,6 +22,7 @@ from standfast.controller.logs import logger
 from standfast.core.explain import Claim
 from standfast.core.reasons import Reason
 from standfast.errors import StandfastError, TransientError
+from standfast.wire import resources as wire
 from standfast.wire.api import STATUS_PATH, MemberStatus, ResourceStatus
 
 WHAT = "disk"
@@ -26,6 +30,7 @@ MOVE_MS = 60_000
 """One try: to detach and to attach take a second or two each."""
 AGAIN_MS_MAX = 2_000
 """Between two tries: while the node waits, nothing is served."""
+_specs = msgspec.json.Decoder(wire.ResourceSpec)
 _LEADS = frozenset({"Holding", "Active"})
 _USES = frozenset({"Starting", "Running", "Stopping"})
 
@@ -53,9 +58,14 @@ class DiskMover:
         self._executor = executor
         self._caller = caller
 
-    def step(self, field: Field, resources: Sequence[HAResource]) -> None:
+    def step(
+        self,
+        field: Field,
+        resources: Sequence[HAResource],
+        declared: Mapping[str, Declared],
+    ) -> None:
         """Start the moves that are waited for and not under way."""
-        for move in waited_for(resources, field.lines):
+        for move in waited_for(disks_of(resources, declared), field.lines):
             name = (WHAT, move.resource, move.to)
             self._errands.want(field.key, name, partial(self._move, field, move), AGAIN_MS_MAX)
 
@@ -92,7 +102,32 @@ class DiskMover:
         self._executor.must_lead()
 
 
-def waited_for(resources: Sequence[HAResource], lines: Mapping[str, Line]) -> list[Move]:
+def disks_of(
+    resources: Sequence[HAResource], declared: Mapping[str, Declared]
+) -> Mapping[str, SharedDisk]:
+    """By resource; of those whose objects are gone too, because the agents keep them in service.
+
+    Args:
+        resources: Those that there are.
+        declared: As the agents have them.
+    """
+    names = {resource.metadata.name for resource in resources}
+    kept = {name: _disk_of(each) for name, each in declared.items() if name not in names}
+    there = {resource.metadata.name: resource.spec.shared_disk for resource in resources}
+    return {name: disk for name, disk in {**kept, **there}.items() if disk is not None}
+
+
+def _disk_of(declared: Declared) -> SharedDisk | None:
+    try:
+        found = _specs.decode(declared.spec)
+    except msgspec.DecodeError:
+        return None  # of a newer operator: it is told where the group is handed over
+    if not isinstance(found, wire.SharedDisk):
+        return None
+    return SharedDisk(vmdk=declared.target.removeprefix("disk "), uuid=found.uuid)
+
+
+def waited_for(disks: Mapping[str, SharedDisk], lines: Mapping[str, Line]) -> list[Move]:
     """Disks that the node which leads waits for; none when two claim to lead in one term."""
     leading = [
         (line.now.term, name)
@@ -105,11 +140,9 @@ def waited_for(resources: Sequence[HAResource], lines: Mapping[str, Line]) -> li
         return []
     status = lines[names[0]].now
     return [
-        Move(resource.metadata.name, disk, names[0])
-        for resource in resources
-        if (disk := resource.spec.shared_disk) is not None
-        and status is not None
-        and _waits(status, resource.metadata.name)
+        Move(name, disk, names[0])
+        for name, disk in disks.items()
+        if status is not None and _waits(status, name)
     ]
 
 

@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 
-from standfast.api.resource import HAResource
-from standfast.controller.disks import WHAT, DiskMover, Move, claim_of, waited_for
+from standfast.api.resource import HAResource, SharedDisk
+from standfast.controller.authorities import Declared
+from standfast.controller.disks import (
+    WHAT,
+    DiskMover,
+    Move,
+    claim_of,
+    disks_of,
+    waited_for,
+)
 from standfast.controller.execution import Field
+from standfast.controller.groups import declared_group
 from standfast.controller.listening import Line
 from standfast.controller.memory import Memory
 from standfast.controller.store import Key
@@ -17,7 +26,7 @@ from standfast.core.reasons import Reason
 from standfast.errors import TransientError
 from standfast.ports.hypervisor import DiskMoved
 from standfast.wire import api
-from tests.unit.controller.test_groups import DISK, NODES, resource
+from tests.unit.controller.test_groups import DISK, NODES, cluster, resource
 from tests.unit.controller.test_observation import UIDS, line, silent
 
 VMS = {node["name"]: node["vm"]["instanceUUID"] for node in NODES}
@@ -87,6 +96,7 @@ class World:
                 persist=lambda: None,
             ),
             [disk(), resource("web")],
+            {},
         )
 
 
@@ -109,22 +119,22 @@ async def test_the_node_that_waits_gets_it_and_the_others_lose_it() -> None:
     ],
 )
 def test_nobody_else_gets_it(changed: dict[str, Any]) -> None:
-    assert waited_for([disk()], {"b": waiting("b", **changed)}) == []
+    assert waited_for(disks_of([disk()], {}), {"b": waiting("b", **changed)}) == []
 
 
 def test_the_newest_term_counts_and_two_in_one_term_never() -> None:
     old, new = waiting("a", term=5), waiting("b", term=6)
-    found = waited_for([disk()], {"a": old, "b": new})
+    found = waited_for(disks_of([disk()], {}), {"a": old, "b": new})
     assert [(each.resource, each.to) for each in found] == [("disk", "b")]
-    assert waited_for([disk()], {"a": waiting("a"), "b": waiting("b")}) == []
+    assert waited_for(disks_of([disk()], {}), {"a": waiting("a"), "b": waiting("b")}) == []
     stale = waiting("a", term=7, resources=has("Stopped"))
-    assert waited_for([disk()], {"a": stale, "b": new}) == []
+    assert waited_for(disks_of([disk()], {}), {"a": stale, "b": new}) == []
 
 
 def test_a_node_that_fell_silent_gets_nothing() -> None:
     gone = waiting("b")
     gone.heard = False
-    assert waited_for([disk()], {"b": gone}) == []
+    assert waited_for(disks_of([disk()], {}), {"b": gone}) == []
 
 
 async def test_it_is_asked_again_before_the_act() -> None:
@@ -174,7 +184,17 @@ def test_why_it_was_not_moved_is_a_condition_with_vcenters_words() -> None:
 
 
 def test_a_move_names_all_that_it_is() -> None:
-    (found,) = waited_for([disk()], {"b": waiting("b")})
+    (found,) = waited_for(disks_of([disk()], {}), {"b": waiting("b")})
     spec = disk().spec.shared_disk
     assert spec is not None
     assert found == Move("disk", spec, "b")
+
+
+def test_a_disk_whose_object_is_gone_moves_on_while_the_agents_keep_it() -> None:
+    group = declared_group(cluster(data="SharedDisk", witnesses=[{"name": "w"}]), [disk()], {})
+    found = disks_of([resource("web")], group.declared)
+    assert found == {"disk": SharedDisk(vmdk=DISK["vmdk"], uuid=DISK["uuid"].lower())}
+    (move,) = waited_for(found, {"b": waiting("b")})
+    assert (move.resource, move.to) == ("disk", "b")
+    unknown = Declared(spec='{"type": "tomorrow", "name": "disk"}', target="disk [d] x.vmdk")
+    assert disks_of([], {"disk": unknown}) == {}
