@@ -23,6 +23,7 @@ from standfast.controller.errands import Errands
 from standfast.controller.listening import Line
 from standfast.controller.members import Act, has_begun, in_force, signed
 from standfast.controller.sites import Provision, Site
+from standfast.controller.store import Key
 from standfast.core.explain import Claim
 from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
 from standfast.core.messages import Consent as Given
@@ -48,6 +49,8 @@ from standfast.wire.api import (
 
 SAID_MAX = 32
 LIFETIME_MS = 300_000
+Mark = tuple[str, ...]
+"""One run of a member, with what it suspects: it is told once that this is over."""
 
 
 class Words:
@@ -63,6 +66,7 @@ class Words:
         self._authorities = authorities
         self._caller = caller
         self._errands = errands
+        self._told: dict[Key, set[Mark]] = {}
 
     def look(self, site: Site) -> Provision | None:
         """Carry what was said and is not over; what stands in the way is in the answer."""
@@ -93,15 +97,10 @@ class Words:
 
     def _attest(self, site: Site, word: Attestation) -> Provision | None:
         entry = site.office.register.members.get(word.node)
-        heard = [line for line in site.lines.values() if line.now is not None]
         uid = entry.uid if entry is not None else word.node
-        is_suspected = any(
-            (suspect.member, suspect.boot) == (uid, word.boot)
-            for line in heard
-            if line.now is not None
-            for suspect in line.now.suspects
-        )
-        if not is_suspected:
+        marks = {name: _mark(line.now, uid, word.boot) for name, line in site.lines.items()}
+        if not any(marks.values()):
+            self._told.pop(site.key, None)
             return None
         line = site.lines.get(word.node)
         if line is not None and line.now is not None and line.now.boot_id == word.boot:
@@ -110,7 +109,7 @@ class Words:
                 "agent answers in that boot",
                 "attest only what you have seen switched off",
             )
-        statuses = [line.now for line in heard if line.now is not None]
+        statuses = [line.now for line in site.lines.values() if line.now is not None]
         hears = _who_hears(statuses, MemberUid(uid), word.boot)
         if hears:
             return _refused(
@@ -118,11 +117,15 @@ class Words:
                 f"{hears} is linked with it in that boot",
                 "attest only what you have seen switched off",
             )
-        act = partial(self._tell_attested, site, uid, word, heard)
+        told = self._told.setdefault(site.key, set())
+        due = {mark: site.lines[name] for name, mark in marks.items() if mark and mark not in told}
+        if not due:
+            return None  # whoever was told settles it once it holds the lease
+        act = partial(self._tell_attested, site, uid, word, due)
         return self._want(site, ("attest", uid, word.boot), act)
 
     async def _tell_attested(
-        self, site: Site, uid: str, word: Attestation, lines: list[Line]
+        self, site: Site, uid: str, word: Attestation, due: Mapping[Mark, Line]
     ) -> None:
         said = durable.Attestation(
             cluster=ClusterUid(site.office.owner.uid),
@@ -134,8 +137,12 @@ class Words:
         )
         payload = durable.encode_attestation(said)
         request = AttestedRequest(attested=signed(site.office.authority, "attested", payload))
-        for line in lines:
-            await self._caller.send(line.door, HTTPMethod.POST, ATTESTED_PATH, request, Accepted)
+        for mark, line in due.items():
+            answer = await self._caller.send(
+                line.door, HTTPMethod.POST, ATTESTED_PATH, request, Accepted
+            )
+            if answer.accepted:
+                self._told.setdefault(site.key, set()).add(mark)
 
     # ---------------------------------------------------------------- consent
 
@@ -313,6 +320,14 @@ def _ordered(site: Site, word: Recovery) -> Record | None:
         return None
     record = durable.decode_record(base64.b64decode(begun.payload))
     return record if record.config.incarnation == word.incarnation + 1 else None
+
+
+def _mark(status: MemberStatus | None, uid: str, boot: str) -> Mark:
+    """What this run of a member suspects of a boot; empty when it does not."""
+    if status is None:
+        return ()
+    suspects = [s for s in status.suspects if (s.member, s.boot) == (uid, boot)]
+    return (status.member_uid, status.run, *map(str, suspects)) if suspects else ()
 
 
 def _who_hears(statuses: list[MemberStatus], uid: MemberUid, boot: str = "") -> str:

@@ -18,6 +18,7 @@ from standfast.core.events import (
     Recovered,
     StandRequested,
 )
+from standfast.core.proof import FULL
 from standfast.core.record import Config, Member, MemberKind, Proof
 from standfast.core.voting import may_lead
 from standfast.errors import RefusedError, TransientError, UserError
@@ -247,6 +248,12 @@ class Orders:
             )
         for suspect in fresh:
             voter.take(ProofHeld(suspect, Proof.ATTESTED, approver=f"{word.approver}, {word.at}"))
+        left = [s for s in fresh if s in voter.state.record.suspects]
+        if any(voter.state.proofs.get(suspect) not in FULL for suspect in left):
+            raise TransientError(
+                "the attestation is not kept: the disk of this member refuses",
+                remedy="check the disk of its state directory (df, dmesg)",
+            )
         return Accepted(accepted=bool(suspects))
 
     def recover(self, request: RecoverRequest) -> Accepted:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
 
+import msgspec
 import pytest
 
 from standfast.api.words import ATTEST, RECOVER, Attestation, Recovery, Word
@@ -38,10 +39,12 @@ class Noted:
 
     def __init__(self, running: tuple[str, ...] = ()) -> None:
         self.names: list[tuple[str, ...]] = []
+        self.acts: list[Act] = []
         self.running = running
 
-    def want(self, _: object, name: tuple[str, ...], __: Act) -> bool:
+    def want(self, _: object, name: tuple[str, ...], act: Act) -> bool:
         self.names.append(name)
+        self.acts.append(act)
         return True
 
     def error(self, _: object, __: tuple[str, ...]) -> None:
@@ -166,6 +169,41 @@ def test_nobody_is_vouched_off_whom_a_member_hears_in_that_boot(
         assert started == []
     else:
         assert (found, started) == (None, [("attest", A, boot)])
+
+
+async def test_each_run_of_a_member_is_told_once_what_a_person_vouched_for() -> None:
+    """A suspicion stays as long as nobody holds: no reason to ask again and again."""
+    word = Attestation(approver="ada", at="now", node=A, boot="a-1")
+    told: list[str] = []
+
+    class Sends:
+        async def send(self, door: str, *_: object) -> api.Accepted:
+            told.append(door)
+            return api.Accepted(accepted=True)
+
+    office = SimpleNamespace(
+        register=SimpleNamespace(recovery=None, members={}),
+        owner=SimpleNamespace(uid="c"),
+        authority=SimpleNamespace(sign=lambda *_: b""),
+    )
+    b, w = line(B), line(W)
+    b.door, w.door = cast("Door", "b"), cast("Door", "w")
+    declared = cluster().model_copy(deep=True)
+    declared.metadata.annotations[ATTEST] = word.model_dump_json()
+    site = SimpleNamespace(
+        key="key", cluster=declared, declared=declared, office=office, lines={"b": b, "w": w}
+    )
+    noted = Noted()
+    words = Words(cast("Authorities", None), cast("Caller", Sends()), cast("Errands", noted))
+    assert words.look(cast("Site", site)) is None
+    await noted.acts.pop()()
+    assert words.look(cast("Site", site)) is None
+    assert (noted.acts, told) == ([], ["b", "w"])
+    assert w.status is not None
+    w.status = msgspec.structs.replace(w.status, run="another")
+    words.look(cast("Site", site))
+    await noted.acts.pop()()
+    assert told == ["b", "w", "w"], "what it was told is gone with its run"
 
 
 def test_f38_an_order_is_given_to_whom_it_names() -> None:

@@ -9,7 +9,7 @@ import pytest
 from standfast.core.ids import BootId, MemberUid
 from standfast.core.record import Member, MemberKind, Suspect
 from standfast.core.state import Peer
-from standfast.errors import RefusedError
+from standfast.errors import RefusedError, TransientError
 from standfast.member.duties import NoDuties
 from standfast.member.links import Links
 from standfast.member.orders import ATTESTED
@@ -55,5 +55,9 @@ async def test_nobody_is_vouched_off_whom_this_member_hears_in_that_boot(
     else:
         assert membership.orders.attested(request).accepted
         assert OLD in voter.state.proofs
+        voter.state = replace(voter.state, proofs={})
+        monkeypatch.setattr(voter, "take", lambda _: ())
+        with pytest.raises(TransientError, match="the disk of this member refuses"):
+            membership.orders.attested(request)
     await membership.close()
     await membership.process.mailbox.close()
