@@ -53,7 +53,8 @@ class Mount:
         is somebody's data, and is in use there.
         """
         is_bound = self.root != "/" and self.point in _BOUND_FOR_DATA
-        return bool(objection(self.point)) and not is_bound
+        is_kept = bool(objection(self.point)) or self.point.startswith("/boot/")
+        return is_kept and not is_bound
 
 
 def parse(text: str) -> tuple[Mount, ...]:

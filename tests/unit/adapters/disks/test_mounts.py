@@ -37,6 +37,13 @@ def test_read_only_and_given_up_are_not_writable() -> None:
 def test_the_system_is_known_by_where_it_is_mounted() -> None:
     assert at("/").is_systems
     assert not at("/srv/c").is_systems
+    (efi,) = parse("60 24 8:1 / /boot/efi rw - vfat /dev/sda1 rw\n")
+    assert efi.is_systems, "all that is mounted of a disk whose rest is in a volume group"
+    bound, whole = parse(
+        "61 24 8:16 /people /home rw - ext4 /dev/sdb rw\n62 24 8:16 / /home rw - ext4 /dev/sdb rw\n"
+    )
+    assert not bound.is_systems
+    assert whole.is_systems
 
 
 @pytest.mark.parametrize("odd", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
