@@ -40,7 +40,8 @@ def test_the_system_is_known_by_where_it_is_mounted() -> None:
     (efi,) = parse("60 24 8:1 / /boot/efi rw - vfat /dev/sda1 rw\n")
     assert efi.is_systems, "all that is mounted of a disk whose rest is in a volume group"
     bound, whole = parse(
-        "61 24 8:16 /people /home rw - ext4 /dev/sdb rw\n62 24 8:16 / /home rw - ext4 /dev/sdb rw\n"
+        "61 24 8:16 /people /home rw - ext4 /dev/sdb rw\n"
+        "62 24 8:16 / /home rw - ext4 /dev/sdb rw\n"
     )
     assert not bound.is_systems
     assert whole.is_systems
