@@ -1,11 +1,14 @@
 """Before a disk is taken from a VM it is asked whether that is wanted still."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from standfast.adapters.fakes import FakeClock
+from standfast.adapters.vsphere.access import Access
 from standfast.adapters.vsphere.disks import DiskMover
+from standfast.adapters.vsphere.vcenter import Vcenter
 from standfast.errors import TransientError
 
 
@@ -69,3 +72,23 @@ def test_nobody_is_asked_for_a_disk_that_nobody_has() -> None:
     mover = Mover(old_has_it=False)
     move(mover, no)
     assert mover.done == ["attach new"]
+
+
+async def test_the_question_is_asked_where_the_operator_runs() -> None:
+    """The mover waits in a thread of its own; the answer needs the loop."""
+    loop = asyncio.get_running_loop()
+    asked: list[bool] = []
+
+    async def still() -> None:
+        asked.append(asyncio.get_running_loop() is loop)
+        await asyncio.sleep(0)
+        no()
+
+    access = Access(server="127.0.0.1:1", username="u", password="p", ca_pem="", secret="ns/s")
+    vcenter = Vcenter(access, FakeClock(), lambda _inventory: None)
+    mover: Any = Mover(old_has_it=True)
+    vcenter._disks = mover
+    with pytest.raises(TransientError, match="not any more"):
+        await vcenter.move_disk("[d] x.vmdk", "u", "new", frozenset({"old"}), 5000, still=still)
+    assert (asked, mover.done) == ([True], [])
+    await vcenter.close()
