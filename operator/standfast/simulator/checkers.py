@@ -171,7 +171,7 @@ class Checkers:
         if self.excused(machine) or not machine.runs or machine.service is None:
             return
         self.holding_changed(machine)
-        if machine.service.app is not App.STOPPED:
+        if machine.service.app is not App.STOPPED and not machine.service.by_boot:
             self.app_starts(machine)
         if machine.kernel_cut_us is not None:
             self.address_answers(machine)
