@@ -14,7 +14,7 @@ from standfast.controller import observation, records
 from standfast.controller.disks import DiskMover
 from standfast.controller.execution import Field
 from standfast.controller.gathering import Gatherer, Scenery
-from standfast.controller.infrastructures import FACTS_AGE_MS_MAX
+from standfast.controller.infrastructures import FACTS_AGE_MS_MAX, SILENT, Connected
 from standfast.controller.logs import logger
 from standfast.controller.memory import Memory
 from standfast.controller.moving import Mover
@@ -36,6 +36,9 @@ REST_MS = 120_000
 """A pass this often although nothing happened."""
 SOON_MS = 1_000
 """And this often while something is waited for that sends no word."""
+
+FIRST_WORDS_MS = 10_000
+"""How long an operator that has just begun leaves a status as it stands, while it asks around."""
 
 _QUIET = {Reason.STEADY, Reason.PAUSED, Reason.WAITING_FOR_NODES, Reason.CONFIGURING}
 _WORRYING = {
@@ -113,14 +116,21 @@ class Clusters:
         seen = observation.observe(sources, memory, now_ms)
         self._doubt(scenery, seen)
         decision = plan(want, seen)
+        left_ms = asking_for_ms(scenery, now_ms)
         await self._execute(
-            judged, scenery, decision, is_settling=provision.converging is not None
+            judged,
+            scenery,
+            decision,
+            is_settling=provision.converging is not None,
+            is_asking=left_ms > 0,
         )
         field = self._field(judged, scenery)
         self._disks.step(field, scenery.resources, scenery.register.declared)
         is_moving = await self._mover.step(scenery, field, want, seen)
+        if left_ms > 0:
+            return left_ms
         await self._report(judged, scenery, View(want, seen, decision), provision)
-        memory.decided, memory.seen = decision, seen
+        memory.decided, memory.seen, memory.is_shown = decision, seen, True
         return _again_ms(seen, decision, is_moving=is_moving)
 
     # ---------------------------------------------------------------- observe
@@ -199,14 +209,20 @@ class Clusters:
                 self._parts.errands.want(scenery.key, ("log", name), act)
 
     async def _execute(
-        self, judged: Judged, scenery: Scenery, decision: Decision, *, is_settling: bool
+        self,
+        judged: Judged,
+        scenery: Scenery,
+        decision: Decision,
+        *,
+        is_settling: bool,
+        is_asking: bool,
     ) -> None:
         field = self._field(judged, scenery)
         started = self._parts.executor.execute(field, decision.actions)
         before = scenery.memory.decided
-        is_new = before is None or (before.reason, before.message) != (
-            decision.reason,
-            decision.message,
+        is_new = not is_asking and (
+            before is None
+            or (before.reason, before.message) != (decision.reason, decision.message)
         )
         if not is_new and not started:
             return
@@ -331,6 +347,31 @@ class Clusters:
             logger(cluster=f"{key.namespace}/{key.name}").info(
                 "Unmanaged", why="the HACluster was deleted; agents go on by themselves"
             )
+
+
+def asking_for_ms(scenery: Scenery, now_ms: int) -> int:
+    """For how long what is shown stays, because not everybody was heard once; 0: no longer.
+
+    Silence at the beginning is our own. Whatever can be acted on is acted on meanwhile.
+    """
+    memory = scenery.memory
+    left_ms = memory.begun_at(now_ms) + FIRST_WORDS_MS - now_ms
+    if memory.is_shown or left_ms <= 0 or not scenery.declared.status.conditions:
+        return 0
+    is_asking = any(line.is_new for line in scenery.lines.values()) or any(
+        _is_awaited(held, node.vm.instance_uuid, now_ms)
+        for node in scenery.cluster.spec.nodes
+        if (held := scenery.infrastructures.get(node.name)) is not None
+    )
+    return left_ms if is_asking else 0
+
+
+def _is_awaited(held: Connected, uuid: str, now_ms: int) -> bool:
+    """Whether the infrastructure has neither told of a VM nor why it cannot."""
+    trouble, inventory = held.trouble(now_ms), held.inventory
+    if trouble is None:
+        return uuid not in inventory.vms and uuid not in inventory.missing
+    return trouble is SILENT
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -49,6 +49,11 @@ class Line:
         """Its status, unless it is not heard."""
         return self.status if self.heard else None
 
+    @property
+    def is_new(self) -> bool:
+        """It was asked and has neither answered nor failed to: nothing is known of it yet."""
+        return self.status is None and not self.problem
+
 
 class Switchboard:
     """All lines of all clusters.

@@ -17,6 +17,8 @@ class Memory:
     """One cluster.
 
     Attributes:
+        began_at_ms: When it was first looked at by this process; 0 before.
+        is_shown: Whether a status was made since then.
         boots: When each boot of a node was first known, by node and boot.
         told: Which runs of which members were told that a boot is over, by node and boot.
         ready_since_ms: Since when a node has been an eligible standby.
@@ -31,6 +33,8 @@ class Memory:
         seen: The last picture, for what needs two (who was active before).
     """
 
+    began_at_ms: int = 0
+    is_shown: bool = False
     boots: dict[tuple[str, str], int] = field(default_factory=dict)
     told: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
     ready_since_ms: dict[str, int] = field(default_factory=dict)
@@ -43,6 +47,11 @@ class Memory:
     fences: dict[str, FenceStatus] = field(default_factory=dict)
     decided: Decision | None = None
     seen: Observed | None = None
+
+    def begun_at(self, now_ms: int) -> int:
+        """When it was first looked at; it is now, if it was not before."""
+        self.began_at_ms = self.began_at_ms or now_ms
+        return self.began_at_ms
 
     def boot_known_at(self, node: str, boot: str, now_ms: int) -> int:
         """When a boot was first known; it is now, if it was not before."""

@@ -1,0 +1,81 @@
+"""What an operator that has just begun shows: what stood there, until it has asked everybody."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from standfast.api.cluster_status import HAClusterStatus
+from standfast.api.conditions import ConditionType, with_condition
+from standfast.controller.clusters import FIRST_WORDS_MS, asking_for_ms
+from standfast.controller.gathering import Scenery
+from standfast.controller.infrastructures import Connected
+from standfast.controller.listening import Line
+from standfast.controller.memory import Memory
+from standfast.controller.store import Key
+from standfast.errors import TransientError
+from tests.unit.controller.test_groups import cluster
+from tests.unit.controller.test_observation import SpokenTo, line, vm
+
+NOW_MS = 1_000_000
+KEY = Key("HACluster", "ns", "orders")
+
+
+def scenery(*, is_shown_before: bool = True, **changed: Any) -> Scenery:
+    declared = cluster()
+    if is_shown_before:
+        conditions = with_condition(
+            (),
+            ConditionType.READY,
+            True,
+            reason="Serving",
+            message="it serves",
+            generation=1,
+            now=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        shown = HAClusterStatus(conditions=conditions)
+        declared = declared.model_copy(update={"status": shown})
+    values: dict[str, Any] = {
+        "key": KEY,
+        "cluster": declared,
+        "declared": declared,
+        "leaving": frozenset(),
+        "memory": Memory(),
+        "office": None,
+        "places": (),
+        "lines": {"a": line("a"), "b": Line(line("b").door)},
+        "infrastructures": {},
+        "resources": (),
+        "group": None,
+        "stalled": None,
+    }
+    return Scenery(**{**values, **changed})
+
+
+def test_while_a_member_was_neither_heard_nor_missed_the_status_stays() -> None:
+    first = scenery()
+    assert asking_for_ms(first, NOW_MS) == FIRST_WORDS_MS
+    assert asking_for_ms(first, NOW_MS + 4_000) == FIRST_WORDS_MS - 4_000
+    assert asking_for_ms(first, NOW_MS + FIRST_WORDS_MS) == 0, "it does not answer"
+
+
+@pytest.mark.parametrize("other", [line("b"), Line(line("b").door, problem="b is not there")])
+def test_once_everybody_was_heard_or_missed_it_is_shown(other: Line) -> None:
+    assert asking_for_ms(scenery(lines={"a": line("a"), "b": other}), NOW_MS) == 0
+
+
+def test_an_infrastructure_is_waited_for_until_it_has_told_of_the_vm_or_is_in_trouble() -> None:
+    silent = Connected(Key("Infrastructure", "ns", "i"))
+    away = Connected(silent.key, problem=TransientError("no Secret"))
+    for held, is_waited_for in ((silent, True), (away, False), (SpokenTo(vm(0)), False)):
+        found = scenery(lines={}, infrastructures={"a": held})
+        assert (asking_for_ms(found, NOW_MS) > 0) is is_waited_for
+    found = scenery(lines={}, infrastructures={"b": SpokenTo(vm(0))})
+    assert asking_for_ms(found, NOW_MS) > 0, "of this VM nothing was said yet"
+    told = SpokenTo(missing={vm(1).uuid: "there is none"})
+    assert asking_for_ms(scenery(lines={}, infrastructures={"b": told}), NOW_MS) == 0
+
+
+def test_nothing_is_kept_of_a_cluster_without_a_status_or_after_the_first() -> None:
+    assert asking_for_ms(scenery(is_shown_before=False), NOW_MS) == 0
+    assert asking_for_ms(scenery(memory=Memory(is_shown=True)), NOW_MS) == 0
