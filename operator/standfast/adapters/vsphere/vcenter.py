@@ -24,6 +24,8 @@ T = TypeVar("T")
 POWER_THREADS = 4
 """Fences at one time; each waits for vCenter, not for the processor."""
 FEED_STOP_S = 2.0
+WATCH_SETTLE_S = 0.5
+"""Which VMs are followed changes at most this often: at a start many clusters name theirs."""
 
 PRIVILEGES = {
     "System.Read": "seeing the VM",
@@ -60,6 +62,8 @@ class Vcenter:
         self._power = ThreadPoolExecutor(POWER_THREADS, thread_name_prefix="power")
         self._movers = ThreadPoolExecutor(POWER_THREADS, thread_name_prefix="disk")
         self._watched: frozenset[str] = frozenset()
+        self._followed: frozenset[str] = frozenset()
+        self._settling: asyncio.TimerHandle | None = None
         self._closed = False
 
     def start(self) -> None:
@@ -75,9 +79,9 @@ class Vcenter:
         return self._watched
 
     def watch(self, uuids: frozenset[str]) -> None:
-        if uuids != self._watched:
-            self._watched = uuids
-            self._power.submit(self._feed.watch, uuids)
+        self._watched = uuids
+        if self._settling is None:
+            self._follow()
 
     def use(self, access: Access) -> None:
         """Log in differently from now on: a rotated password, another certificate."""
@@ -139,6 +143,8 @@ class Vcenter:
         if self._closed:
             return
         self._closed = True
+        if self._settling is not None:
+            self._settling.cancel()
         await asyncio.to_thread(self._shut)
 
     def _shut(self) -> None:
@@ -147,6 +153,14 @@ class Vcenter:
             pool.shutdown(wait=False, cancel_futures=True)
         self._switch.close()
         self._session.close()
+
+    def _follow(self) -> None:
+        """Hand over what is watched now, and again in a while if that changes meanwhile."""
+        self._settling = None
+        if self._followed != self._watched:
+            self._followed = self._watched
+            self._power.submit(self._feed.watch, self._followed)
+            self._settling = self._loop.call_later(WATCH_SETTLE_S, self._follow)
 
     def _use(self, access: Access) -> None:
         if self._session.use(access):
