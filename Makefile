@@ -77,6 +77,10 @@ chaos: setup ## Random faults on a real pair: RUNS=n SEED=s [EXAMPLE=web|postgre
 curve: setup ## Load, loss and latency against false failovers and take-over time: build/chaos/curve.json
 	$(RUN) python -m standfast.lab.chaos.curve
 
+.PHONY: bench-scale
+bench-scale: setup ## Measure the operator with N=300 clusters: build/bench/scale.json
+	$(RUN) python -m tests.bench.scale --clusters $(or $(N),300)
+
 .PHONY: e2e
 e2e: ## The whole in the lab
 	$(PYTEST) tests/e2e -q --timeout 300
