@@ -130,8 +130,9 @@ class Gatherer:
     async def _office(self, cluster: HACluster) -> Office:
         namespace, name = cluster.key
         owner = Owner(API_VERSION, cluster.kind, name, cluster.metadata.uid)
-        members = (*cluster.status.nodes, *cluster.status.witnesses)
-        is_used = any(member.member_uid for member in members)
+        status = cluster.status
+        members = (*status.nodes, *status.witnesses)
+        is_used = bool(status.config_id) or any(member.member_uid for member in members)
         return await self._parts.authorities.open(owner, namespace, f"{name}-ca", is_used=is_used)
 
     def _infrastructures(self, key: Key, cluster: HACluster) -> dict[str, Connected]:

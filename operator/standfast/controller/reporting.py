@@ -237,14 +237,26 @@ def _node(found: Findings, member: MemberSeen) -> NodeStatus:
     )
 
 
+def _uid(found: Findings, name: str) -> str | None:
+    """By the register; as it was said before while the register is gone with its Secret.
+
+    Whether an authority that is missing has members is known from this status alone.
+    """
+    entry = found.register.members.get(name)
+    if entry is not None or found.register.members:
+        return entry.uid if entry is not None else None
+    status = found.cluster.status
+    members = (*status.nodes, *status.witnesses)
+    return next((before.member_uid for before in members if before.name == name), None)
+
+
 def _voter(found: Findings, member: MemberSeen) -> WitnessMember:
-    entry = found.register.members.get(member.name)
     status = _now(found, member)
     line = found.lines.get(member.name)
     known = line.status if line is not None else None
     return WitnessMember(
         name=member.name,
-        member_uid=entry.uid if entry is not None else None,
+        member_uid=_uid(found, member.name),
         enrolment=Enrolment.ENROLLED if member.enrolled else Enrolment.WAITING,
         role=_role(member),
         reachable=Truth.of(member.present if member.enrolled else None),

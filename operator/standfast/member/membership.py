@@ -97,6 +97,7 @@ class Membership:
         self._context: ssl.SSLContext | None = None
         self._journal: Journal | None = None
         self._certificate_look_ms = 0
+        self._promise_look_ms: int | None = None
 
     def open(self, make_duties: "Callable[[Membership], Duties]") -> None:
         """Take up what an earlier run left: identity, votes, resources."""
@@ -413,6 +414,21 @@ class Membership:
         if shown != self._shown:
             self._shown = shown
             self.board.change()
+        promise = state.promise
+        if promise is not None and self._promise_look_ms is None:
+            now_ms = self.process.clock.now_ms()
+            if now_ms < promise.until_ms:
+                self._promise_look_ms = promise.until_ms
+                self.board.change()
+
+    def _look_at_promise(self, now_ms: int) -> None:
+        """Tell when the holder is one no more: no message comes with that, and no step."""
+        promise = self.voter.state.promise if self.voter is not None else None
+        if promise is not None and now_ms < promise.until_ms:
+            self._promise_look_ms = promise.until_ms
+            return
+        self._promise_look_ms = None
+        self.board.change()
 
     def _note_config(self, config: Config) -> None:
         """Say who votes now, once a change is over."""
@@ -453,6 +469,8 @@ class Membership:
 
     def next_ms(self) -> int | None:
         due = [self._certificate_look_ms or self.process.clock.now_ms()]
+        if self._promise_look_ms is not None:
+            due.append(self._promise_look_ms)
         for part in (self.voter, self.duties):
             at_ms = part.next_ms() if part is not None else None
             if at_ms is not None:
@@ -470,6 +488,8 @@ class Membership:
             if self.voter is not None:
                 self.voter.tick()
             self.duties.tick()
+        if self._promise_look_ms is not None and now_ms >= self._promise_look_ms:
+            self._look_at_promise(now_ms)
         if now_ms >= self._certificate_look_ms:
             self._look_at_certificate(now_ms)
 
