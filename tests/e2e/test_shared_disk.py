@@ -93,7 +93,8 @@ class Files:
             running.wait_for(20)
             yield running
             running.wait_for(20, timeout_s=90)
-        self.written = max(write.number for write in running.writes)
+        # The one after it may have been under way when the writer was stopped, and is there as well.
+        self.written = max(write.number for write in running.writes) + 1
         read = [*file_writer.command(self.vip, 1), "--read"]
         found = [int(each) for each in self.lab.client_exec(read).stdout.split()]
         first = min(running.acknowledged)
