@@ -93,7 +93,7 @@ class Files:
             running.wait_for(20)
             yield running
             running.wait_for(20, timeout_s=90)
-        # The one after it may have been under way when the writer was stopped, and is there as well.
+        # The next one may have been under way when the writer was stopped, and be there as well.
         self.written = max(write.number for write in running.writes) + 1
         read = [*file_writer.command(self.vip, 1), "--read"]
         found = [int(each) for each in self.lab.client_exec(read).stdout.split()]
