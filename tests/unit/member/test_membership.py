@@ -9,7 +9,9 @@ import pytest
 
 from standfast.adapters import pki
 from standfast.adapters.fakes import FakeClock
+from standfast.core.ids import BootId, MemberUid
 from standfast.core.record import Member, MemberKind
+from standfast.core.state import Promise
 from standfast.core.timing import Profile
 from standfast.errors import RefusedError, UserError
 from standfast.member.duties import NoDuties
@@ -22,6 +24,7 @@ from tests.unit.member.parts import (
     config_of,
     drain,
     membership_at,
+    pass_time,
 )
 
 Open = Callable[[], Membership]
@@ -214,3 +217,29 @@ async def test_a_certificate_that_runs_out_is_said_weeks_before(tmp_path: Path) 
     enroller.certify(membership)
     membership.tick()
     assert membership.chronicle.alerts() == ()
+
+
+async def test_the_end_of_a_promise_is_told_when_it_comes(reopen: Open) -> None:
+    """No message comes with it, and whoever reads the status waits for news."""
+    membership, enroller = reopen(), Enroller()
+    enroller.certify(membership)
+    membership.take_config(enroller.signed(alone(membership)))
+    await drain(membership)
+    voter, board = membership.voter, membership.board
+    assert voter is not None
+    now_ms = membership.process.clock.now_ms()
+    promise = Promise(MemberUid("a"), BootId("a-boot-1"), 1, now_ms + 1000)
+    voter.state = replace(voter.state, promise=promise)
+    membership._stepped()
+    await drain(membership)
+    told = board.seq
+    voter.state = replace(voter.state, promise=replace(promise, until_ms=now_ms + 1500))
+    membership._stepped()
+    await pass_time(membership, 1499)
+    assert (voter.somebody_holds, board.seq) == (True, told)
+    await pass_time(membership, 1)
+    assert (voter.somebody_holds, board.seq) == (False, told + 1)
+    voter.state = replace(voter.state, promise=replace(promise, until_ms=now_ms + 3000))
+    membership._stepped()
+    await drain(membership)
+    assert (voter.somebody_holds, board.seq) == (True, told + 2)
