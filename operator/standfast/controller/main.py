@@ -10,6 +10,7 @@ import resource
 import secrets
 import signal
 import sys
+from asyncio import sslproto
 
 import click
 import kopf
@@ -35,6 +36,9 @@ SILENT_S_MAX = 120
 """Bookmarks come every minute: without any word for longer, the watches are dead."""
 
 KINDS_RETRY_S = 2
+
+TLS_BUFFER_BYTES = 32 * 1024
+"""Read at once from one connection; a record of TLS has 16 KiB."""
 
 _NUMBERS = {Truth.TRUE: 1, Truth.FALSE: 0, Truth.UNKNOWN: -1}
 
@@ -218,7 +222,12 @@ async def _run(settings: Settings) -> None:
 
 
 def allow_connections() -> None:
-    """Every member is one open connection; some container runtimes begin with 1,024 files."""
+    """Every member is one open connection, so each has to be cheap.
+
+    Some container runtimes begin with 1,024 files. And asyncio fills a buffer of 256 KiB for each
+    TLS connection when it is made: that alone is a quarter of a gigabyte for 1,000 members.
+    """
+    sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
