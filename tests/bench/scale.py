@@ -266,8 +266,12 @@ async def measure(lab: KubeLab, run: Run, console: Console) -> Figures:
             "processor time"
         )
         await rest(bed, figures, run.rest_s)
-        console.print(f"at rest: {figures.rest_core_percent:.1f} % of a core")
+        console.print(
+            f"at rest: {figures.rest_core_percent:.1f} % of a core, {figures.rss_mb:.0f} MB, "
+            f"{figures.rest_writes_per_minute:.1f} writes a minute"
+        )
         await events(bed, figures, run.events)
+        console.print(f"moved: median {figures.median_ms:.0f} ms, p99 {figures.p99_ms:.0f} ms")
         await bed.quiet()
         await restore(bed, figures)
     return figures
