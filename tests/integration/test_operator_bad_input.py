@@ -205,7 +205,7 @@ async def test_an_authority_that_vanished_is_never_replaced(bed: OperatorBed) ->
     await bed.settled()
     found = await bed.client.get(SECRETS, NAMESPACE, f"{CLUSTER}-ca")
     await bed.client.delete(SECRETS, NAMESPACE, f"{CLUSTER}-ca", found["metadata"]["uid"])
-    uids = [node["memberUid"] for node in (await bed.cluster())["status"]["nodes"]]
+    uids = [node["memberUID"] for node in (await bed.cluster())["status"]["nodes"]]
     bed.operators[0].kill()
     # The second one reads what the first one has reported.
     for name in ("op-2", "op-3"):
@@ -213,7 +213,7 @@ async def test_an_authority_that_vanished_is_never_replaced(bed: OperatorBed) ->
         operator.start()
         after = await bed.until(stalled("AuthorityDamaged"))
         assert "restore Secret" in condition(after, "Stalled")["message"]
-        assert [node["memberUid"] for node in after["status"]["nodes"]] == uids
+        assert [node["memberUID"] for node in after["status"]["nodes"]] == uids
         operator.kill()
     assert await bed.client.find(SECRETS, NAMESPACE, f"{CLUSTER}-ca") is None
     machine = bed.machines["vm-a"]

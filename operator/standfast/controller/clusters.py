@@ -26,7 +26,7 @@ from standfast.controller.sites import Provision, Site
 from standfast.controller.statuses import Judged
 from standfast.controller.store import Key, read_held
 from standfast.core.explain import Claim
-from standfast.core.placement import GRACE_MS, Decision, plan
+from standfast.core.placement import FAILBACK_SETTLED_MS, GRACE_MS, Decision, plan
 from standfast.core.reasons import Reason
 from standfast.core.record import DataMode
 from standfast.core.view import Observed, Wanted
@@ -131,7 +131,7 @@ class Clusters:
             return left_ms
         await self._report(judged, scenery, View(want, seen, decision), provision)
         memory.decided, memory.seen, memory.is_shown = decision, seen, True
-        return _again_ms(seen, decision, is_moving=is_moving)
+        return again_ms(want, seen, decision, is_moving=is_moving)
 
     # ---------------------------------------------------------------- observe
 
@@ -396,9 +396,13 @@ def _unknown_vm(seen: Observed) -> Claim | None:
     return None
 
 
-def _again_ms(seen: Observed, decision: Decision, *, is_moving: bool) -> int:
+def again_ms(want: Wanted, seen: Observed, decision: Decision, *, is_moving: bool) -> int:
+    """When to look again although nobody has news, at the latest."""
     if is_moving or decision.actions or decision.reason is Reason.PROOF_MISSING:
         return SOON_MS
     if any(member.suspects for member in seen.members) or seen.over - seen.told:
         return GRACE_MS
-    return REST_MS
+    # A node becomes good enough to return to by nothing but time.
+    ready = [m.ready_since_ms for m in seen.members if m.ready_since_ms is not None]
+    waits = (since_ms + FAILBACK_SETTLED_MS - seen.now_ms for since_ms in ready)
+    return min((ms for ms in waits if want.failback and ms > 0), default=REST_MS)

@@ -7,15 +7,17 @@ import pytest
 
 from standfast.api.cluster_status import HAClusterStatus
 from standfast.api.conditions import ConditionType, with_condition
-from standfast.controller.clusters import FIRST_WORDS_MS, asking_for_ms
+from standfast.controller.clusters import FIRST_WORDS_MS, REST_MS, again_ms, asking_for_ms
 from standfast.controller.gathering import Scenery
 from standfast.controller.infrastructures import Connected
 from standfast.controller.listening import Line
 from standfast.controller.memory import Memory
 from standfast.controller.store import Key
+from standfast.core.placement import FAILBACK_SETTLED_MS, plan
 from standfast.errors import TransientError
 from tests.unit.controller.test_groups import cluster
 from tests.unit.controller.test_observation import SpokenTo, line, vm
+from tests.unit.core import operator_views as views
 
 NOW_MS = 1_000_000
 KEY = Key("HACluster", "ns", "orders")
@@ -79,3 +81,15 @@ def test_an_infrastructure_is_waited_for_until_it_has_told_of_the_vm_or_is_in_tr
 def test_nothing_is_kept_of_a_cluster_without_a_status_or_after_the_first() -> None:
     assert asking_for_ms(scenery(is_shown_before=False), NOW_MS) == 0
     assert asking_for_ms(scenery(memory=Memory(is_shown=True)), NOW_MS) == 0
+
+
+def test_a_node_that_service_may_return_to_soon_is_looked_at_when_it_may() -> None:
+    """Nobody has news at that moment."""
+    ready_ms = views.NOW_MS - FAILBACK_SETTLED_MS + 400
+    picture = views.seen(
+        views.node(views.A, ready_since_ms=ready_ms), views.active(views.B), views.witness()
+    )
+    want = views.wanted(failback=True)
+    assert again_ms(want, picture, plan(want, picture), is_moving=False) == 400
+    stays = views.wanted()
+    assert again_ms(stays, picture, plan(stays, picture), is_moving=False) == REST_MS
