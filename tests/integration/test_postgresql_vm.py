@@ -6,10 +6,12 @@ test plays the operator.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 import pytest_asyncio
@@ -206,9 +208,11 @@ async def test_a_standby_that_a_person_promotes_is_stopped_and_follows_again(
         promote_and_write(standby)
         await asyncio.to_thread(stopped, standby)
         assert time.monotonic() - began < 10
+        await pair.bed.until(active, lambda s: len(s.in_sync) == 1, 20)
         await pair.bed.until(standby, lambda _: copies_made(standby) > before, 20)
         await pair.bed.until(standby, lambda s: s.resources[0].state == "Standby", 20)
         assert await pair.protected() is active
+    assert last(active, "OutOfSync") < last(standby, "Rewind"), "while writes rest on it, it stays"
     assert sql(standby.machine, "SELECT count(*) FROM written WHERE number < 0", "app") == "0"
     aside = standby.machine.exec(["ls", f"{DATA}.standfast"])
     assert "diverged-" in aside
@@ -219,6 +223,13 @@ def promote_and_write(node: VmParty) -> None:
     become = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
     statements = ("-c", "SELECT pg_promote()", "-c", "INSERT INTO written VALUES (-1)")
     node.machine.exec([*become, "psql", "-XAtq", "-d", "app", *statements])
+
+
+def last(node: VmParty, kind: str) -> datetime:
+    """When the agent last noted this; the VMs of a lab have one clock."""
+    lines = node.machine.logs("standfast-agent").splitlines()
+    line = next(line for line in reversed(lines) if f'"kind": "{kind}"' in line)
+    return datetime.fromisoformat(json.loads(line[line.index("{") :])["at"])
 
 
 def copies_made(node: VmParty) -> int:

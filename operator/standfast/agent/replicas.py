@@ -101,8 +101,8 @@ class Replicas:
             return lambda _: None
         node = neighbour(member)
         invitations = links.facts(holder.member).invitations
-        term = state.record.version.term
-        return lambda name: Leader(node, invitations.get(name, b""), term)
+        term, is_counted = state.record.version.term, state.me in state.record.in_sync
+        return lambda name: Leader(node, invitations.get(name, b""), term, is_counted)
 
     def invitations(self) -> dict[str, bytes]:
         """What other nodes need to follow this one."""

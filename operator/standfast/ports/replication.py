@@ -60,11 +60,14 @@ class Leader:
         invitation: What its driver of the same resource answered to `invitation`; b"" when
             nothing was heard.
         term: In which it leads.
+        counts_on_me: The newest record calls this node in sync: what it has is one of the copies
+            that acknowledged writes rest on, and is not to be taken apart.
     """
 
     node: Neighbour
     invitation: bytes = b""
     term: int = 0
+    counts_on_me: bool = False
 
 
 class Part(Enum):

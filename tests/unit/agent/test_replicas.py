@@ -196,6 +196,8 @@ def test_a_standby_follows_whom_the_record_names_by_what_that_one_tells(node: No
     node.links.told = {A: Facts(invitations={"pg": b"come", "other": b"no"})}
     node.tell(now)
     assert node.copy.leaders == [Leader(NODE_A, term=1), Leader(NODE_A, b"come", term=1)]
+    node.tell(state(B, record(A, B)))
+    assert node.copy.leaders[-1] == Leader(NODE_A, b"come", term=1, counts_on_me=True)
 
 
 def test_nobody_is_followed_when_nobody_led_or_this_node_did(node: Node) -> None:

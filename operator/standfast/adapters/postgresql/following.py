@@ -81,7 +81,9 @@ class Following:
         copy, look = await self._observer.see(target, is_loaded=self._is_loaded)
         copy = replace(copy, beyond=self._beyond, behind=self._behind)
         name = "" if leader is None else leader.node.name
-        step = next_step(copy, name, None if target is None else target.invitation)
+        is_counted = leader is not None and leader.counts_on_me
+        invitation = None if target is None else target.invitation
+        step = next_step(copy, name, invitation, is_counted=is_counted)
         self.refusal = step if isinstance(step, Refuse) else None
         is_of_leader = self._is_of_leader(copy, leader, target)
         self.replication = replace(shown(copy, look, step), is_of_leader=is_of_leader)

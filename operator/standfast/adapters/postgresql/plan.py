@@ -141,14 +141,25 @@ class Refuse:
 Step = Stay | Configure | StartStandby | StopServer | Rewind | BaseBackup | Refuse
 
 
-def next_step(copy: Copy, active: str, invitation: Invitation | None) -> Step:
+def next_step(
+    copy: Copy, active: str, invitation: Invitation | None, *, is_counted: bool = False
+) -> Step:
     """What to do now.
 
     Args:
         copy: What is there.
         active: Name of the active node, for sentences.
         invitation: What it says; none when nothing was heard of it.
+        is_counted: The record calls this copy in sync. It is not taken apart before it does not:
+            until then it may be the only one left of what was acknowledged.
     """
+    step = _wanted(copy, active, invitation)
+    if is_counted and isinstance(step, Rewind | BaseBackup):
+        return Stay(f"to be made anew once {active} no longer counts on it: {step.message}")
+    return step
+
+
+def _wanted(copy: Copy, active: str, invitation: Invitation | None) -> Step:
     if copy.running is Running.PRIMARY:
         return Stay("it accepts writes here without permission, and is stopped first")
     if copy.running is Running.UNKNOWN and not copy.is_starting:

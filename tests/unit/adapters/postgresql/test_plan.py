@@ -208,3 +208,26 @@ def test_files_are_changed_at_rest_only() -> None:
             assert (system, building) == ("1", Building.NOTHING)
         if isinstance(found, StartStandby | Configure):
             assert system == "1"
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        replace(COPY, beyond=ACTIVE.history),
+        replace(COPY, control=None, history=None),
+        replace(COPY, building=Building.REWIND),
+        replace(COPY, behind=ACTIVE.history),
+    ],
+)
+def test_a_copy_that_acknowledged_writes_rest_on_is_not_taken_apart(copy: Copy) -> None:
+    """S3: the active may die for good in the middle of it."""
+    assert isinstance(step(copy), Rewind | BaseBackup)
+    waits = next_step(copy, "vm-a", ACTIVE, is_counted=True)
+    assert isinstance(waits, Stay)
+    assert "once vm-a no longer counts on it" in waits.message
+
+
+def test_what_takes_nothing_apart_does_not_wait() -> None:
+    assert next_step(COPY, "vm-a", ACTIVE, is_counted=True) == step(COPY)
+    apart = replace(STANDBY, history=NEXT.history, is_streaming=False, stalled_ms=APART_MS)
+    assert isinstance(next_step(apart, "vm-a", ACTIVE, is_counted=True), StopServer)
