@@ -14,6 +14,7 @@ a namespace, stops an application.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import msgspec
 
@@ -137,50 +138,50 @@ def _spec(name: str, declared: Declared) -> ResourceSpec:
 _specs: msgspec.json.Decoder[ResourceSpec] = msgspec.json.Decoder(ResourceSpec)
 
 
+class _Common(TypedDict):
+    """What resources of every type are told."""
+
+    name: str
+    depends_on: tuple[str, ...]
+    critical: bool
+    monitor: wire.Monitor
+    start_timeout_ms: int
+    stop_timeout_ms: int
+    on_failure: wire.OnFailure
+
+
 def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
     """One resource as the agents read it."""
-    monitor = wire.Monitor(
-        interval_ms=spec.monitor.interval_ms, timeout_ms=spec.monitor.timeout_ms
-    )
-    on_failure = wire.OnFailure(
-        restarts=spec.on_failure.restarts,
-        window_ms=spec.on_failure.window_ms,
-        then=spec.on_failure.then.value,
-    )
-    depends_on = tuple(ref.name for ref in spec.depends_on)
+    common: _Common = {
+        "name": name,
+        "depends_on": tuple(ref.name for ref in spec.depends_on),
+        "critical": spec.critical,
+        "monitor": wire.Monitor(
+            interval_ms=spec.monitor.interval_ms, timeout_ms=spec.monitor.timeout_ms
+        ),
+        "start_timeout_ms": spec.start.timeout_ms,
+        "stop_timeout_ms": spec.stop.timeout_ms,
+        "on_failure": wire.OnFailure(
+            restarts=spec.on_failure.restarts,
+            window_ms=spec.on_failure.window_ms,
+            then=spec.on_failure.then.value,
+        ),
+    }
     match spec:
         case HAResourceSpec(vip=Vip() as vip):
             return wire.Vip(
-                name=name,
-                depends_on=depends_on,
-                critical=spec.critical,
-                monitor=monitor,
-                start_timeout_ms=spec.start.timeout_ms,
-                stop_timeout_ms=spec.stop.timeout_ms,
-                on_failure=on_failure,
+                **common,
                 address=vip.address,
                 interface=vip.interface,
             )
         case HAResourceSpec(systemd=Systemd() as systemd):
             return wire.Systemd(
-                name=name,
-                depends_on=depends_on,
-                critical=spec.critical,
-                monitor=monitor,
-                start_timeout_ms=spec.start.timeout_ms,
-                stop_timeout_ms=spec.stop.timeout_ms,
-                on_failure=on_failure,
+                **common,
                 unit=systemd.unit,
             )
         case HAResourceSpec(postgresql=Postgresql() as postgresql):
             return wire.Postgresql(
-                name=name,
-                depends_on=depends_on,
-                critical=spec.critical,
-                monitor=monitor,
-                start_timeout_ms=spec.start.timeout_ms,
-                stop_timeout_ms=spec.stop.timeout_ms,
-                on_failure=on_failure,
+                **common,
                 unit=postgresql.unit,
                 data_directory=postgresql.data_directory,
                 settings_directory=postgresql.settings_directory,
@@ -188,13 +189,7 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
             )
         case HAResourceSpec(filesystem=Filesystem() as filesystem):
             return wire.Filesystem(
-                name=name,
-                depends_on=depends_on,
-                critical=spec.critical,
-                monitor=monitor,
-                start_timeout_ms=spec.start.timeout_ms,
-                stop_timeout_ms=spec.stop.timeout_ms,
-                on_failure=on_failure,
+                **common,
                 device=filesystem.device,
                 mount_point=filesystem.mount_point,
                 fs_type=filesystem.fs_type.value,
@@ -203,13 +198,7 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
             )
         case HAResourceSpec(shared_disk=SharedDisk() as disk):
             return wire.SharedDisk(
-                name=name,
-                depends_on=depends_on,
-                critical=spec.critical,
-                monitor=monitor,
-                start_timeout_ms=spec.start.timeout_ms,
-                stop_timeout_ms=spec.stop.timeout_ms,
-                on_failure=on_failure,
+                **common,
                 uuid=disk.uuid.lower(),
             )
         case _:

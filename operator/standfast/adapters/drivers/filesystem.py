@@ -23,6 +23,7 @@ from standfast.adapters.disks.health import CHECK_FILE, WriteCheck
 from standfast.adapters.disks.mounts import FSTAB, Mount
 from standfast.adapters.disks.programs import Programs
 from standfast.adapters.drivers.host import DriverHost
+from standfast.adapters.drivers.tenure import Tenure
 from standfast.errors import TransientError, UserError
 from standfast.guard.mounts import objection
 from standfast.ports.events import Alert
@@ -60,10 +61,7 @@ class FilesystemDriver:
         self._programs = Programs()
         self._clearing = Clearing(self._programs)
         self._writes = WriteCheck(config.mount_point)
-        self._attempt = 0  # raised by whatever ends an earlier start
-        self._is_ours = False  # started or adopted, and not stopped since
-        self._is_up = False
-        self._endings = 0  # stops and kills under way
+        self._tenure = Tenure(config.name)
 
     @property
     def name(self) -> str:
@@ -80,23 +78,22 @@ class FilesystemDriver:
 
     async def start(self, lease_until_ms: int | None) -> None:
         del lease_until_ms  # the kernel keeps a mount; the guard takes it away
-        self._attempt += 1
-        attempt = self._attempt
+        attempt = self._tenure.begin()
         in_the_way = self._obstacle()
         if in_the_way is not None:
             raise in_the_way
         device = await self._device()
         use = await asyncio.to_thread(use_of, (device,), self._config.mount_point)
-        self._go_on_only_if(attempt)
+        self._tenure.go_on_only_if(attempt)
         if not self._is_right(use, device):
             self._refuse_foreign(use)
             await self._check_first(device)
-            self._go_on_only_if(attempt)
-            self._is_ours = True
+            self._tenure.go_on_only_if(attempt)
+            self._tenure.is_ours = True
             await self._mount(device, attempt)
-        self._is_ours = self._is_up = True
+        self._tenure.is_ours = self._tenure.is_up = True
         if not self._is_right(await self._use(), device):
-            self._is_up = False
+            self._tenure.is_up = False
             raise TransientError(
                 f"{self.name}: {device} was mounted at {self._config.mount_point}, and is not "
                 "mounted there writable any more",
@@ -104,13 +101,13 @@ class FilesystemDriver:
             )
 
     async def stop(self, budget_ms: int) -> None:
-        with self._ending():
+        with self._tenure.ending():
             await self._clearing.gently(
                 await self._paths(), self._config.mount_point, budget_ms / 1000
             )
 
     async def kill(self) -> None:
-        with self._ending():
+        with self._tenure.ending():
             await self._programs.end_all()
             await self._clearing.hard(await self._paths(), self._config.mount_point)
 
@@ -289,7 +286,7 @@ class FilesystemDriver:
         options = ",".join(("rw", *config.options))
         argv = ("mount", "--rw", "-t", config.fs_type, "-o", options, "--", str(device))
         done = await self._programs.run(*argv, str(config.mount_point))
-        self._go_on_only_if(attempt)
+        self._tenure.go_on_only_if(attempt)
         if done.status == 0:
             return
         is_corrupt = any(word in done.said.lower() for word in _CORRUPT)
@@ -300,27 +297,12 @@ class FilesystemDriver:
             remedy=f"blkid {device}; {repair} {device}" if is_corrupt else "dmesg | tail",
         )
 
-    def _go_on_only_if(self, attempt: int) -> None:
-        if attempt != self._attempt:
-            raise TransientError(f"the start of {self.name} was overtaken by a stop")
-
-    @contextmanager
-    def _ending(self) -> Iterator[None]:
-        """From here on it is not ours, and what mountinfo says meanwhile is our own doing."""
-        self._attempt += 1
-        self._is_ours = self._is_up = False
-        self._endings += 1
-        try:
-            yield
-        finally:
-            self._endings -= 1
-
     def _judge(self, report: Report, *, is_there: bool, is_new: bool) -> None:
         point = self._config.mount_point
-        if not is_there and self._is_up:
-            self._is_up = False
+        if not is_there and self._tenure.is_up:
+            self._tenure.is_up = False
             report(self._event(Change.DIED, f"{point} was unmounted, and not by us"))
-        elif is_new and not self._is_ours and not self._endings:
+        elif is_new and self._tenure.would_be_strange:
             report(
                 self._event(Change.APPEARED, f"something was mounted at {point}, and not by us")
             )

@@ -10,8 +10,6 @@ Source: disks carry their id into the guest when the VM has `disk.EnableUUID = T
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from standfast.adapters.disks import devices
@@ -19,6 +17,7 @@ from standfast.adapters.disks.clearing import Clearing, Use, use_of
 from standfast.adapters.disks.config import SharedDiskConfig
 from standfast.adapters.disks.programs import Programs
 from standfast.adapters.drivers.host import DriverHost
+from standfast.adapters.drivers.tenure import Tenure
 from standfast.errors import TransientError, UserError
 from standfast.ports.events import Alert
 from standfast.ports.resource import (
@@ -44,10 +43,7 @@ class SharedDiskDriver:
         self._host = host
         self._programs = Programs()
         self._clearing = Clearing(self._programs)
-        self._attempt = 0  # raised by whatever ends an earlier start
-        self._is_ours = False  # started or adopted, and not stopped since
-        self._is_up = False
-        self._endings = 0  # stops and kills under way
+        self._tenure = Tenure(config.name)
 
     @property
     def name(self) -> str:
@@ -70,23 +66,22 @@ class SharedDiskDriver:
 
     async def start(self, lease_until_ms: int | None) -> None:
         del lease_until_ms
-        self._attempt += 1
-        attempt = self._attempt
+        attempt = self._tenure.begin()
         disk = await self._attached()
-        self._go_on_only_if(attempt)
+        self._tenure.go_on_only_if(attempt)
         _, use = await asyncio.to_thread(self._look, disk)
-        self._go_on_only_if(attempt)
+        self._tenure.go_on_only_if(attempt)
         if use.systems:
             raise UserError(
                 f"{self.name}: this machine itself lives on {disk} ({use.systems})",
                 remedy=f"correct spec.sharedDisk.uuid of HAResource {self.name}",
             )
-        self._is_ours = True
+        self._tenure.is_ours = True
         _set_all(disk, read_only=False)
-        self._is_up = True
+        self._tenure.is_up = True
 
     async def stop(self, budget_ms: int) -> None:
-        with self._ending():
+        with self._tenure.ending():
             disk = self._disk()
             if disk is None or await self._is_systems(disk):
                 return
@@ -94,7 +89,7 @@ class SharedDiskDriver:
             await asyncio.to_thread(_close, disk)
 
     async def kill(self) -> None:
-        with self._ending():
+        with self._tenure.ending():
             while (disk := self._disk()) is not None and not await self._is_systems(disk):
                 await self._clearing.hard(_nodes(disk), None)
                 if await asyncio.to_thread(_closed, disk):
@@ -112,11 +107,11 @@ class SharedDiskDriver:
             await asyncio.sleep(LOOK_S)
             is_there = self._disk() is not None
             is_open = is_there and self._is_open()
-            if self._is_up and not is_open:
-                self._is_up = False
+            if self._tenure.is_up and not is_open:
+                self._tenure.is_up = False
                 what = "was set read-only" if is_there else "was detached"
                 report(self._event(Change.DIED, f"{self._config.uuid} {what}, and not by us"))
-            elif is_open and not was_open and not self._is_ours and not self._endings:
+            elif is_open and not was_open and self._tenure.would_be_strange:
                 message = f"{self._config.uuid} is here and takes writes, and not by us"
                 report(self._event(Change.APPEARED, message))
             was_open = is_open
@@ -186,21 +181,6 @@ class SharedDiskDriver:
             return disk is not None and not devices.is_read_only(disk)
         except OSError:
             return False  # it went this moment
-
-    def _go_on_only_if(self, attempt: int) -> None:
-        if attempt != self._attempt:
-            raise TransientError(f"the start of {self.name} was overtaken by a stop")
-
-    @contextmanager
-    def _ending(self) -> Iterator[None]:
-        """From here on it is not ours, and what is seen of it meanwhile is our own doing."""
-        self._attempt += 1
-        self._is_ours = self._is_up = False
-        self._endings += 1
-        try:
-            yield
-        finally:
-            self._endings -= 1
 
     def _event(self, change: Change, message: str) -> ResourceEvent:
         return ResourceEvent(self.name, change, message, self._host.clock.now_ms())

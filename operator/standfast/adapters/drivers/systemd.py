@@ -7,12 +7,11 @@ off with them.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from standfast.adapters.drivers.boot import settled_at_boot
 from standfast.adapters.drivers.config import SystemdConfig
 from standfast.adapters.drivers.host import DriverHost
+from standfast.adapters.drivers.tenure import Tenure
 from standfast.adapters.drivers.unit_findings import concerns, obstacle
 from standfast.errors import StandfastError, TransientError
 from standfast.ports.events import Alert
@@ -40,10 +39,7 @@ class SystemdDriver:
         self._unit = config.unit
         self._name = config.name
         self._host = host
-        self._attempt = 0  # raised by whatever ends an earlier start
-        self._is_ours = False  # started or adopted, and not stopped since
-        self._is_up = False
-        self._endings = 0  # stops and kills under way
+        self._tenure = Tenure(config.unit)
 
     @property
     def name(self) -> str:
@@ -62,28 +58,28 @@ class SystemdDriver:
 
     async def start(self, lease_until_ms: int | None) -> None:
         del lease_until_ms  # the kernel does not end a unit by itself; the guard does
-        self._attempt += 1
-        attempt = self._attempt
+        attempt = self._tenure.begin()
         facts = await self._host.units.facts(self._unit)
         in_the_way = obstacle(self._unit, self.name, facts)
         if in_the_way is not None:
             raise in_the_way
         await self._host.units.forget_failures(self._unit)
-        self._go_on_only_if(attempt)
-        self._is_ours = True
+        self._tenure.go_on_only_if(attempt)
+        self._tenure.is_ours = True
         result = "done"
         if facts.state.active not in _RUNS:
             result = await self._host.units.start(self._unit)
-            self._go_on_only_if(attempt)
-        self._is_up = True  # a death from here on is a signal, one before is seen by this look
+            self._tenure.go_on_only_if(attempt)
+        # A death from here on is a signal, one before is seen by this look.
+        self._tenure.is_up = True
         facts = await self._host.units.facts(self._unit)
-        self._go_on_only_if(attempt)
+        self._tenure.go_on_only_if(attempt)
         if result != "done" or facts.state.active not in _RUNS:
-            self._is_up = False
+            self._tenure.is_up = False
             raise self._not_started(result, facts)
 
     async def stop(self, budget_ms: int) -> None:
-        with self._ending():
+        with self._tenure.ending():
             try:
                 async with asyncio.timeout(budget_ms / 1000):
                     if not await self._is_stopped():
@@ -93,7 +89,7 @@ class SystemdDriver:
                 raise await self._not_stopped(budget_ms) from error
 
     async def kill(self) -> None:
-        with self._ending():
+        with self._tenure.ending():
             is_noted = False
             while not await self._killed(is_noted=is_noted):
                 is_noted = True
@@ -151,21 +147,6 @@ class SystemdDriver:
     async def close(self) -> None:
         """The connection to systemd is shared and not ours to close."""
 
-    def _go_on_only_if(self, attempt: int) -> None:
-        if attempt != self._attempt:
-            raise TransientError(f"the start of {self._unit} was overtaken by a stop")
-
-    @contextmanager
-    def _ending(self) -> Iterator[None]:
-        """From here on it is not ours, and what its signals say meanwhile is our own doing."""
-        self._attempt += 1
-        self._is_ours = self._is_up = False
-        self._endings += 1
-        try:
-            yield
-        finally:
-            self._endings -= 1
-
     async def _killed(self, *, is_noted: bool) -> bool:
         try:
             await self._host.units.ask_stop(self._unit)
@@ -218,10 +199,10 @@ class SystemdDriver:
         or `kill` still waits.
         """
         message = f"{self._unit} became {state.active} ({state.sub})"
-        if self._is_up and _verdict(state) is Verdict.DOWN:
-            self._is_up = False
+        if self._tenure.is_up and _verdict(state) is Verdict.DOWN:
+            self._tenure.is_up = False
             report(self._event(Change.DIED, message))
-        elif state.active in _RUNS and not self._is_ours and not self._endings:
+        elif state.active in _RUNS and self._tenure.would_be_strange:
             report(self._event(Change.APPEARED, f"{message}, and we did not start it"))
 
     def _event(self, change: Change, message: str) -> ResourceEvent:
