@@ -967,6 +967,13 @@ IDENTITY = (
         "    if False:",
     ),
     Mutant(
+        "recovery-ends-a-boot-hold",
+        "Majority lost: what a restart forgot is waited for all the same",
+        "core/recovering.py",
+        "        promise=None,\n        window=None,\n",
+        "        boot_hold_until_ms=turn.now_ms,\n        promise=None,\n        window=None,\n",
+    ),
+    Mutant(
         "recovery-below-a-term-seen",
         "S4: terms never go back",
         "core/recovering.py",

@@ -6,7 +6,7 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("simulation")
     group.addoption("--seed", default=None, help="replay this seed, and nothing else")
-    group.addoption("--fresh", type=int, default=1500, help="how many fresh seeds to run")
+    group.addoption("--fresh", type=int, default=2000, help="how many fresh seeds to run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

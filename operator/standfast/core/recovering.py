@@ -128,7 +128,6 @@ def on_recovered(turn: Turn, event: Recovered) -> None:
     turn.save(record=record, term=record.version.term, voted_for=None, promised_ttl_ms=0)
     state = replace(
         turn.state,
-        boot_hold_until_ms=turn.now_ms,
         promise=None,
         window=None,
         candidacy=None,

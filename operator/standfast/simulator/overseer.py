@@ -192,6 +192,8 @@ class Operator:
             order = [*world.wanted, *(m.name for m in config.members)]
             new = (*config.members, Member(uid, name, machine.plan.kind))
             members = tuple(sorted(new, key=lambda member: order.index(member.name)))
+            if machine.database is not None:
+                machine.database.up = True  # a copy that was to go, and comes after all
             self._change(holder, state, members, config.timing)
             return
         for uid in present - set(wanted) - {state.me}:

@@ -39,7 +39,7 @@ LOOK_US = 250_000
 CALM_MS_MAX = 120_000 + in_sync.CALM_MS_MAX
 """After so much calm everything must be well again; a copy that was dropped often comes last."""
 
-STEADY_US = 5_000_000
+STEADY_US = 8_000_000
 """For how long all must stay well."""
 
 CALM_ROUNDS = 6

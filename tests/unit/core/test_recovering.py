@@ -62,6 +62,21 @@ def test_f38_a_recovery_demands_a_proof_of_everybody_else(
     )
 
 
+def test_who_has_just_started_waits_out_its_boot_hold() -> None:
+    """It may have promised the lease to somebody in the run before, and does not know."""
+    one = left_behind()
+    until_ms = one.now_ms + 1_000
+    one.state = replace(one.state, boot_hold_until_ms=until_ms)
+    taken(one, recovered(one))
+    assert one.record.config.members == (member(B),)
+    while one.now_ms < until_ms:
+        assert one.state.holding is None
+        one.now_ms += 1
+        one.tell(Tick())
+    one.stands_within(5_000)
+    assert one.state.holding is not None
+
+
 def test_f38_whoever_is_left_is_elected_alone_in_the_new_incarnation() -> None:
     one = left_behind()
     before = one.record
