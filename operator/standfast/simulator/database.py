@@ -112,7 +112,8 @@ class Database:
         state = machine.process.state
         self._loops += 1
         self.primary = self.up = True
-        incarnation = 0 if state is None else state.record.config.incarnation
+        assert machine.journal is not None, "an agent had it started"
+        incarnation = machine.journal.record.config.incarnation  # its agent may just be gone
         self.line = Promotion(machine.name, machine.boot, term, incarnation)
         self.log = list(self.log)
         self.flushed = {}
