@@ -27,6 +27,7 @@ HUNG_S = 6.0
 LOOK_S = 1.0
 PROBE = "disk-probe"
 HANGS = "DiskHangs"
+UNWATCHED = "DiskNotWatched"
 _SOURCE = "disk"
 _BAD = frozenset({errno.EIO, errno.EROFS, errno.EUCLEAN})
 _PR_SET_PDEATHSIG = 1
@@ -125,15 +126,20 @@ class DiskWatch:
             return
         self._heard_s = time.monotonic()
         while True:
+            if not self._look(self._probe):
+                return
             await asyncio.sleep(self._look_s)
-            self._look(self._probe)
 
-    def _look(self, probe: DiskProbe) -> None:
+    def _look(self, probe: DiskProbe) -> bool:
+        """Judge what it says; answers whether it is there to say any more."""
         try:
             answers = os.read(probe.pipe, 4096)
         except BlockingIOError:
-            answers = b""
-        if answers:
+            pass
+        else:
+            if not answers:
+                self._end(probe)
+                return False
             self._heard_s, self._error = time.monotonic(), answers[-1]
         silent_s = time.monotonic() - self._heard_s
         said = ""
@@ -145,6 +151,16 @@ class DiskWatch:
             self._hindrance = said
             self._tell(said)
             self._changed()
+        return True
+
+    def _end(self, probe: DiskProbe) -> None:
+        """Nobody asks any more, so nobody knows: that is no reason not to stand."""
+        self._hindrance = ""
+        self._tell("")
+        said = f"the helper that asks the disk of {probe.directory} has ended"
+        remedy = "systemctl restart standfast-agent"
+        self._sink.raise_alert(_SOURCE, Alert(UNWATCHED, said, remedy))
+        self._changed()
 
     def _tell(self, said: str) -> None:
         if not said:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from standfast.adapters.fakes import RecordingSink
-from standfast.agent.disk import HANGS, DiskProbe, DiskWatch
+from standfast.agent.disk import HANGS, UNWATCHED, DiskProbe, DiskWatch
 
 
 @pytest.fixture
@@ -50,6 +50,16 @@ async def test_a_helper_that_hangs_keeps_the_node_from_standing(probe: DiskProbe
     os.kill(probe.pid, signal.SIGCONT)
     await watched.until(lambda said: said == "")
     assert watched.sink.alerts == {}
+
+
+async def test_a_helper_that_was_killed_is_told_and_is_no_hindrance(probe: DiskProbe) -> None:
+    watched = Watched(probe)
+    os.kill(probe.pid, signal.SIGSTOP)
+    await watched.until(lambda said: "has not come back" in said)
+    os.kill(probe.pid, signal.SIGKILL)
+    await watched.until(lambda _: ("disk", UNWATCHED) in watched.sink.alerts)
+    assert watched.watch.hindrance == ""
+    assert list(watched.sink.alerts) == [("disk", UNWATCHED)]
 
 
 async def test_a_disk_that_answers_is_no_hindrance(probe: DiskProbe) -> None:
