@@ -285,7 +285,7 @@ def _target(site: Site, config: Config) -> Target:
                 members.append(known)
             else:
                 missing.append(place.name)
-        elif entry is not None and _can_join(site, place):
+        elif entry is not None and _can_join(site, place, config):
             members.append(Member(MemberUid(entry.uid), place.name, place.kind, place.addresses))
         else:
             missing.append(place.name)
@@ -299,13 +299,15 @@ def _target(site: Site, config: Config) -> Target:
     )
 
 
-def _can_join(site: Site, place: Place) -> bool:
+def _can_join(site: Site, place: Place, config: Config) -> bool:
+    """Whether it could vote now; one of another incarnation answers nobody of this one."""
     line = site.lines.get(place.name)
     status = line.now if line is not None else None
     return (
         status is not None
         and status.role != "Unconfigured"
         and not status.halted
+        and status.incarnation == config.incarnation
         and bool(place.addresses)
     )
 

@@ -279,11 +279,25 @@ class Words:
         await self._authorities.update(site.office, begun)
 
     def _let_go(self, site: Site, record: Record) -> None:
-        """Whom a recovery that somebody took has left out joins again as another member."""
+        """Whom a recovery that somebody took has left out joins again as another member.
+
+        So does who was a member before it and was none when it came: it is of an incarnation
+        that is over, and answers nobody of this one.
+        """
+        config = record.config
+        out = [member.uid for member in record.left_out]
+        out += [
+            MemberUid(status.member_uid)
+            for status in (line.now for line in site.lines.values())
+            if status is not None
+            and status.role != "Unconfigured"
+            and status.incarnation < config.incarnation
+            and config.member(MemberUid(status.member_uid)) is None
+        ]
 
         def lost_in(now: Register) -> tuple[str, ...]:
             known = {entry.uid for entry in now.members.values()} - set(now.lost)
-            return tuple(member.uid for member in record.left_out if member.uid in known)
+            return tuple(uid for uid in dict.fromkeys(out) if uid in known)
 
         def change(now: Register) -> Register:
             return msgspec.structs.replace(now, lost=(*now.lost, *lost_in(now)))

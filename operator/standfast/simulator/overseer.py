@@ -189,6 +189,8 @@ class Operator:
             left_out = {member.uid for member in state.record.left_out}
             if uid in present | left_out or answer is None or answer.durable.halted:
                 continue
+            if self._is_of_the_past(machine, state):
+                continue  # it answers nobody of this incarnation
             order = [*world.wanted, *(m.name for m in config.members)]
             new = (*config.members, Member(uid, name, machine.plan.kind))
             members = tuple(sorted(new, key=lambda member: order.index(member.name)))
@@ -233,8 +235,8 @@ class Operator:
         if machine.name not in world.wanted or not self.reaches(machine):
             return
         halted = process.state is not None and process.state.durable.halted
-        stranger = machine.journal is None
-        if halted and machine.service is not None and machine.service.anything_runs():
+        stranger = machine.journal is None or self._is_of_the_past(machine, state)
+        if process.alive and machine.service is not None and machine.service.anything_runs():
             return
         if not (halted or stranger):
             return
@@ -243,6 +245,16 @@ class Operator:
         world.coverage.count("overseer", "enrolled")
         process.replace_member(uid, durable_for(state.record.config, uid, state.record))
         process.start()
+
+    def _is_of_the_past(self, machine: Machine, state: State) -> bool:
+        """Whether it was a member before a recovery, and was none when that came."""
+        own = self._answer(machine)
+        config = state.record.config
+        return (
+            own is not None
+            and own.record.config.incarnation < config.incarnation
+            and config.member(own.me) is None
+        )
 
     def _change(
         self, holder: Machine, state: State, members: tuple[Member, ...], timing: Timing

@@ -42,7 +42,7 @@ class Noted:
         self.acts: list[Act] = []
         self.running = running
 
-    def want(self, _: object, name: tuple[str, ...], act: Act) -> bool:
+    def want(self, _: object, name: tuple[str, ...], act: Act, __: int = 0) -> bool:
         self.names.append(name)
         self.acts.append(act)
         return True
@@ -224,3 +224,13 @@ def test_f38_an_order_that_somebody_took_is_given_to_the_rest_at_any_time() -> N
     assert (found, started) == (None, [("lost", A), ("recovered", W)]), "A joins as another"
     later = replace(both.config, incarnation=3)
     assert looked(line(B, later, 9), order=both) == (None, [("lost", A)])
+
+
+def test_f38_who_was_no_member_when_the_recovery_came_joins_again_as_another() -> None:
+    """It was removed before: no record calls it left out, and it answers nobody of this one."""
+    gone = replace(PAIR, members=(member(A), member(B)))
+    newest = replace(NEWEST, config=gone)
+    order = recovered_record(newest, (member(B),), {A: Proof.ATTESTED}, 3)
+    assert looked(line(B, order.config, 4), line(W), order=order) == (None, [("lost", A, W)])
+    after = replace(order.config, members=(member(B), member(W)))
+    assert looked(line(B, after, 4), line(W, after, 4), order=order) == (None, [("lost", A)])
