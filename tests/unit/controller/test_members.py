@@ -32,7 +32,7 @@ def test_f38_a_member_of_an_earlier_incarnation_is_not_added(
         SimpleNamespace(name=uid, kind=kind, addresses=(f"10.0.0.{at}",), first=None)
         for at, (uid, kind) in enumerate(kinds.items())
     ]
-    members = {uid: Entry(uid=uid, enrolled=True) for uid in kinds}
+    members = {str(uid): Entry(uid=uid, enrolled=True) for uid in kinds}
     register = Register(members=members)
     register = msgspec.structs.replace(register, seats=seats_of(declared, register))
     holder, other = line(A, ALONE), line(B, ALONE)
