@@ -953,6 +953,13 @@ IDENTITY = (
         "    suspects = newest.suspects",
     ),
     Mutant(
+        "recovery-by-the-record-of-those-left",
+        "S3: what is known of newer records counts in a recovery",
+        "core/recovering.py",
+        "    if known is not None and known.version > newest.version:",
+        "    if False:",
+    ),
+    Mutant(
         "recovery-of-a-holder",
         "Majority lost: nobody who holds takes part",
         "core/recovering.py",

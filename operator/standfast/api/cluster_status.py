@@ -248,6 +248,17 @@ class Attested(Model):
     approver: Word = Field(description="Who vouched, and when.")
 
 
+class DataRecord(Model):
+    """Which copies were whole, by the newest record that the operator has heard of."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$", max_length=41)] = Field(
+        description="The first record with this set that was heard of."
+    )
+    in_sync: Annotated[tuple[Label, ...], Field(max_length=8)] = Field(
+        description="Nodes that had every acknowledged write by it."
+    )
+
+
 class HAClusterStatus(Model):
     """Who is active, who could take over, and how everybody does."""
 
@@ -287,6 +298,11 @@ class HAClusterStatus(Model):
         default=None,
         description="How often the cluster was begun anew after a majority was lost for good, "
         "plus one.",
+    )
+    data_record: DataRecord | None = Field(
+        default=None,
+        description="Which copies were whole when that last changed. After a majority is lost for "
+        "good, those who are left may not know that others went on without them; this does.",
     )
     candidates: Annotated[tuple[Candidate, ...], Field(max_length=8), ListMap("node")] = Field(
         default=(),

@@ -17,8 +17,8 @@ from typing import Any
 import click
 
 from standfast.api import words
-from standfast.api.cluster import HACluster
-from standfast.api.cluster_status import Candidate, MemberStatus, PowerState
+from standfast.api.cluster import DataMode, HACluster
+from standfast.api.cluster_status import Candidate, MemberStatus, NodeStatus, PowerState
 from standfast.api.conditions import ConditionType, find_condition, message_and_remedy
 from standfast.api.scalars import Truth
 from standfast.cli import options
@@ -168,6 +168,8 @@ def recover(api: Api, cluster: str, *, attested: tuple[str, ...], reason: str, y
     for member in missing:
         how = "you vouch" if member.name in attested else "its VM is off"
         click.echo(f"left out: {member.name} ({how})")
+    for sentence in told_of_data(found):
+        click.echo(f"data:     {sentence}")
     _ask("Begin the cluster anew with these? What only the others have is lost.", yes=yes)
     incarnation = found.status.incarnation or 1
     _say(
@@ -182,6 +184,38 @@ def recover(api: Api, cluster: str, *, attested: tuple[str, ...], reason: str, y
         lambda now: (now.status.incarnation or 1) > incarnation and now.status.active is not None,
         "the cluster serves again",
     )
+
+
+def told_of_data(cluster: HACluster) -> list[str]:
+    """What each copy that is left is known to have, before anybody agrees to go on with it."""
+    left = [node for node in cluster.status.nodes if node.reachable is Truth.TRUE]
+    match cluster.spec.data:
+        case DataMode.REPLICATED:
+            return [_told_of_copy(cluster.metadata.name, node) for node in left]
+        case DataMode.REPLICATED_ASYNC:
+            return [
+                f"{node.name} serves if it is known to be within spec.maxDataLoss of what the "
+                f"others had, else after {_consent_word(cluster.metadata.name, node)}"
+                for node in left
+            ]
+        case _:
+            return []
+
+
+def _told_of_copy(cluster: str, node: NodeStatus) -> str:
+    if node.in_sync is Truth.TRUE:
+        return (
+            f"{node.name} has every acknowledged write, as far as anybody who was heard knew; "
+            "what the others acknowledged without it after that is lost"
+        )
+    return (
+        f"{node.name} lacks acknowledged writes: begun anew, it serves only after "
+        f"{_consent_word(cluster, node)}"
+    )
+
+
+def _consent_word(cluster: str, node: NodeStatus) -> str:
+    return f"kubectl standfast consent {cluster} --lose {node.name}"
 
 
 def check_recovery(cluster: HACluster, attested: tuple[str, ...]) -> None:

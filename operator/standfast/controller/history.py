@@ -53,6 +53,7 @@ class Move:
         outage_ms: From the last word of the old node, as the new one heard it, to service.
         lacked_bytes: How much the new node lacked of what was recorded: asynchronous data.
         approved_by: Who consented to a loss, or vouched, so that it could be.
+        accepted: What they were shown as lost; "" when nobody was asked.
     """
 
     term: int
@@ -69,6 +70,7 @@ class Move:
     outage_ms: int | None = None
     lacked_bytes: int | None = None
     approved_by: str = ""
+    accepted: str = ""
 
     @property
     def took_ms(self) -> int:
@@ -160,6 +162,7 @@ def _move(before: _Tenure, after: _Tenure, logs: Logs, names: Mapping[str, str])
         outage_ms=_number(log[-1], "outage_ms"),
         lacked_bytes=_number(log[-1], "lacked_bytes"),
         approved_by="; ".join(str(e.fields["approver"]) for e in said if "approver" in e.fields),
+        accepted="; ".join(filter(None, map(_accepted, said))),
     )
 
 
@@ -169,6 +172,17 @@ def _said(log: Sequence[LogEntry], tenure: _Tenure) -> list[LogEntry]:
         (at for at in range(tenure.begins) if log[at].kind in {"Serving", *_ENDS}), default=0
     )
     return [entry for entry in log[begins : tenure.serves] if entry.kind in _WORDS]
+
+
+def _accepted(entry: LogEntry) -> str:
+    """What a person's word gave up."""
+    match entry.kind:
+        case "Consented":
+            return f"a person consented: {entry.fields.get('error', 'not on record')}"
+        case "Recovered":
+            return "the cluster was begun anew: what only members have that are gone is lost"
+        case _:
+            return ""
 
 
 def _number(serving: LogEntry, key: str) -> int | None:
@@ -308,6 +322,8 @@ def _first_proof(move: Move) -> Proof:
 
 
 def _loss(data: DataMode, loss_max: int, move: Move) -> DataLoss:
+    if move.accepted and data in {DataMode.REPLICATED, DataMode.REPLICATED_ASYNC}:
+        return DataLoss(known=LossKnown.UNKNOWN, message=move.accepted)
     if data is DataMode.REPLICATED_ASYNC:
         lacked = move.lacked_bytes
         said = f"at most {size(loss_max)}" if lacked is None else size(lacked)

@@ -162,9 +162,16 @@ class _Reader:
             boot=self._boot(entry.uid, line),
             in_sync=None
             if newest is None or not newest.config_id
-            else entry.uid in newest.in_sync,
+            else self._is_in_sync(name, entry.uid, newest),
         )
         return member if line.now is None else self._with_status(member, line.now)
+
+    def _is_in_sync(self, name: str, uid: str, newest: MemberStatus) -> bool:
+        """By the newest record that was ever heard of, not only by those who are heard now."""
+        noted = self._sources.cluster.status.data_record
+        if noted is not None and newest.record_version < tuple(map(int, noted.version.split("."))):
+            return name in noted.in_sync
+        return uid in newest.in_sync
 
     def _with_status(self, member: MemberSeen, status: MemberStatus) -> MemberSeen:
         names = self._names

@@ -12,6 +12,7 @@ from standfast.api.cluster_status import (
     Alert,
     Attested,
     Candidate,
+    DataRecord,
     Decision,
     Enrolment,
     FenceStatus,
@@ -38,7 +39,7 @@ from standfast.core.explain import Claim
 from standfast.core.ids import Version
 from standfast.core.placement import not_ready
 from standfast.core.reasons import ABOUT, Reason
-from standfast.core.record import MemberKind, Proof
+from standfast.core.record import DataMode, MemberKind, Proof
 from standfast.core.sizes import size
 from standfast.core.timing import Timing
 from standfast.core.view import MemberSeen, Observed, Wanted
@@ -126,6 +127,7 @@ def status_of(found: Findings, conditions: tuple[Condition, ...]) -> HAClusterSt
         resources=found.resources,
         kept=found.kept[:KEPT_MAX],
         incarnation=newest.incarnation if newest is not None and newest.incarnation > 1 else None,
+        data_record=_data_record(found, newest),
         candidates=_candidates(found),
         attested=_attested(found, newest),
         last_failover=found.last,
@@ -133,6 +135,20 @@ def status_of(found: Findings, conditions: tuple[Condition, ...]) -> HAClusterSt
         message=decision.message,
         conditions=conditions,
     )
+
+
+def _data_record(found: Findings, newest: MemberStatus | None) -> DataRecord | None:
+    """Who is in sync, noted when that changes: what was heard once is known when it is needed."""
+    before = found.cluster.status.data_record
+    if newest is None or found.want.data is not DataMode.REPLICATED:
+        return before
+    version = Version(*newest.record_version)
+    names = {entry.uid: name for name, entry in found.register.members.items()}
+    in_sync = tuple(sorted(names[uid] for uid in newest.in_sync if uid in names))
+    is_older = before is not None and Version(*map(int, before.version.split("."))) >= version
+    if not newest.config_id or is_older or (before is not None and before.in_sync == in_sync):
+        return before
+    return DataRecord(version=str(version), in_sync=in_sync)
 
 
 def _config_version(newest: MemberStatus | None) -> str | None:

@@ -28,8 +28,8 @@ from standfast.core.explain import Claim
 from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
 from standfast.core.messages import Consent as Given
 from standfast.core.reasons import Reason
-from standfast.core.record import Config, Proof, Record
-from standfast.core.recovering import recovered_record, recovery_problem
+from standfast.core.record import Config, DataMode, Proof, Record
+from standfast.core.recovering import Known, recovered_record, recovery_problem
 from standfast.errors import RefusedError, StandfastError, TransientError, UserError
 from standfast.wire import durable
 from standfast.wire.api import (
@@ -269,7 +269,12 @@ class Words:
         members = tuple(m for m in newest.config.members if m.uid in left)
         term = max(status.term for status in statuses)
         record = recovered_record(
-            newest, members, proofs, term, approver=f"{word.approver}, {word.at}"
+            newest,
+            members,
+            proofs,
+            term,
+            approver=f"{word.approver}, {word.at}",
+            known=_known(site, newest),
         )
         order = signed(site.office.authority, "recover", durable.encode_record(record))
 
@@ -325,6 +330,33 @@ class Words:
 
     async def _give_recovery(self, line: Line, request: RecoverRequest) -> None:
         await self._caller.send(line.door, HTTPMethod.PUT, RECOVER_PATH, request, Accepted)
+
+
+def _known(site: Site, newest: Record) -> Known | None:
+    """What the newest record said of the data, as far as this operator or one before it heard.
+
+    Asynchronous data: how far they reached is told with every record and noted nowhere else, so
+    unless the last word of every node was heard in this run, nobody knows.
+    """
+    heard = [line.status for line in site.lines.values() if line.status is not None]
+    found = [
+        Known(
+            Version(*said.record_version),
+            frozenset(map(MemberUid, said.in_sync)),
+            said.record_position,
+        )
+        for said in heard
+    ]
+    noted = site.cluster.status.data_record
+    if noted is not None:
+        members = site.office.register.members
+        complete = [MemberUid(members[name].uid) for name in noted.in_sync if name in members]
+        version = Version(*map(int, noted.version.split(".")))
+        found.append(Known(version, frozenset(complete)))
+    silent = set(newest.config.data_nodes()) - {MemberUid(said.member_uid) for said in heard}
+    if newest.config.data is DataMode.REPLICATED_ASYNC and silent:
+        found.append(Known(newest.version._replace(seq=newest.version.seq + 1), frozenset()))
+    return max(found, key=lambda known: known.version, default=None)
 
 
 def _ordered(site: Site, word: Recovery) -> Record | None:

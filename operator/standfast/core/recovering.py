@@ -10,7 +10,7 @@ Source: `docs/protocol.md`, section "Identity". Safety: S1, S4.
 """
 
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from standfast.core.events import Declined, Recovered
 from standfast.core.ids import MemberUid, Version
@@ -69,6 +69,21 @@ def recovery_problem(
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a record that perhaps nobody who is left holds: of its data only.
+
+    Args:
+        version: Its version.
+        in_sync: Who had every acknowledged write by it.
+        position: How far the data reached by it; none when nobody knows.
+    """
+
+    version: Version
+    in_sync: frozenset[MemberUid]
+    position: int | None = None
+
+
 def recovered_record(
     newest: Record,
     members: tuple[Member, ...],
@@ -76,6 +91,7 @@ def recovered_record(
     term: int,
     *,
     approver: str = "",
+    known: Known | None = None,
 ) -> Record:
     """The first record of the new incarnation, from the newest that anybody left holds.
 
@@ -85,6 +101,8 @@ def recovered_record(
         proofs: By member that is left out.
         term: The highest that anybody left has seen.
         approver: Who vouches for those that are attested.
+        known: The newest that is known to have been; those who are left may not hold it, and what
+            it says of the data counts: a majority that is gone may have gone on without them.
     """
     version = Version(max(term, newest.version.term) + 1, 0)
     left = {member.uid for member in members}
@@ -105,12 +123,16 @@ def recovered_record(
         for proof in (proofs[s.member],)
     )
     keeps_copies = config.data in {DataMode.REPLICATED, DataMode.REPLICATED_ASYNC}
+    data = Known(newest.version, newest.in_sync, newest.position)
+    if known is not None and known.version > newest.version:
+        data = known
     return replace(
         newest,
         version=version,
         config=config,
         holder=None,
-        in_sync=newest.in_sync & left if keeps_copies else frozenset(config.data_nodes()),
+        in_sync=data.in_sync & left if keeps_copies else frozenset(config.data_nodes()),
+        position=data.position,
         watchdog=None,
         suspects=tuple(s for s in suspects if s.member in left),
         cleared=with_cleared(newest.cleared, cleared),

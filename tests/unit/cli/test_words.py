@@ -13,7 +13,7 @@ from standfast.api.cluster_status import (
 )
 from standfast.api.scalars import Truth
 from standfast.cli.main import run
-from standfast.cli.words import _chosen, check_recovery
+from standfast.cli.words import _chosen, check_recovery, told_of_data
 from standfast.errors import RefusedError, UserError
 
 
@@ -41,6 +41,29 @@ def test_f38_everybody_who_is_missing_is_proven_off() -> None:
     check_recovery(lost, ("w",))
     with pytest.raises(UserError, match="x is no member of orders"):
         check_recovery(lost, ("x",))
+
+
+@pytest.mark.parametrize(
+    ("data", "in_sync", "said"),
+    [
+        ("None", Truth.TRUE, []),
+        ("Replicated", Truth.TRUE, ["b has every acknowledged write, as far as anybody"]),
+        ("Replicated", Truth.FALSE, ["b lacks acknowledged writes: begun anew, it serves only"]),
+        ("ReplicatedAsync", Truth.FALSE, ["b serves if it is known to be within spec.maxDataLo"]),
+    ],
+)
+def test_f38_whoever_recovers_is_told_what_the_copies_that_are_left_have(
+    data: str, in_sync: Truth, said: list[str]
+) -> None:
+    nodes = (
+        NodeStatus(name="a", in_sync=Truth.TRUE),
+        NodeStatus(name="b", reachable=Truth.TRUE, in_sync=in_sync),
+    )
+    found = cluster(data=data, witnesses=[{"name": "w"}]).model_copy(
+        update={"status": HAClusterStatus(nodes=nodes)}
+    )
+    told = told_of_data(found)
+    assert [line[: len(begin)] for line, begin in zip(told, said, strict=True)] == said
 
 
 def test_a_consent_names_the_node_that_is_to_lead() -> None:

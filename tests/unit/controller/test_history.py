@@ -106,6 +106,10 @@ def test_f98_a_consent_names_who_gave_it_and_what_was_shown_as_lost() -> None:
     (move,) = moves(logs, NAMES, {})
     assert move.approved_by == "ada, today"
     assert "every write since noon" in move.evidence[0]
-    assert record_of(move, DataMode.REPLICATED).approved_by == "ada, today"
+    record = record_of(move, DataMode.REPLICATED)
+    assert record.approved_by == "ada, today"
+    assert record.data_loss is not None
+    assert record.data_loss.known.value == "Unknown"
+    assert record.data_loss.message == "a person consented: every write since noon"
     later = {"a": log(*tenure(5, "uid-b")), "b": [*logs["b"]]}
     assert moves(later, NAMES, {})[-1].approved_by == ""

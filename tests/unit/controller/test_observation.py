@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from standfast.api.cluster import HACluster
-from standfast.api.cluster_status import FenceStatus, HAClusterStatus, NodeStatus
+from standfast.api.cluster_status import DataRecord, FenceStatus, HAClusterStatus, NodeStatus
 from standfast.controller.authorities import Entry, Register
 from standfast.controller.calling import Door
 from standfast.controller.infrastructures import Connected
@@ -165,6 +165,15 @@ def test_the_newest_record_says_who_holds_and_who_is_in_sync() -> None:
     a = seen.member("a")
     assert a is not None
     assert a.in_sync is False
+
+
+def test_f38_a_newer_record_that_was_heard_of_says_who_is_in_sync() -> None:
+    """a and the witness let b go, and died; b's record calls it in sync."""
+    for version, expected in (("5.2", False), ("5.0", True)):
+        noted = HAClusterStatus(data_record=DataRecord(version=version, in_sync=("a",)))
+        declared = cluster(witnesses=[{"name": "w"}]).model_copy(update={"status": noted})
+        seen = observe(sources(silent("a"), line("b"), of=declared), Memory(), NOW_MS)
+        assert {m.name: m.in_sync for m in seen.members}["b"] is expected
 
 
 def test_a_feed_that_is_silent_leaves_power_unknown() -> None:

@@ -9,6 +9,7 @@ from typing import cast
 import msgspec
 import pytest
 
+from standfast.api.cluster_status import DataRecord, HAClusterStatus
 from standfast.api.words import ATTEST, RECOVER, Attestation, Recovery, Word
 from standfast.controller.authorities import Authorities, Entry, Office
 from standfast.controller.calling import Caller, Door
@@ -16,10 +17,10 @@ from standfast.controller.errands import Errands
 from standfast.controller.listening import Line
 from standfast.controller.members import Act
 from standfast.controller.sites import Provision, Site
-from standfast.controller.words import Words
+from standfast.controller.words import Words, _known
 from standfast.core.ids import BootId, MemberUid, Version
-from standfast.core.record import Config, Holder, Proof, Record
-from standfast.core.recovering import recovered_record
+from standfast.core.record import Config, DataMode, Holder, Proof, Record
+from standfast.core.recovering import Known, recovered_record
 from standfast.wire import api, durable
 from tests.unit.controller.test_groups import cluster
 from tests.unit.core.small_world import A, B, W, config_of, member
@@ -234,3 +235,43 @@ def test_f38_who_was_no_member_when_the_recovery_came_joins_again_as_another() -
     assert looked(line(B, order.config, 4), line(W), order=order) == (None, [("lost", A, W)])
     after = replace(order.config, members=(member(B), member(W)))
     assert looked(line(B, after, 4), line(W, after, 4), order=order) == (None, [("lost", A)])
+
+
+def known(*lines: Line, data: DataMode, noted: DataRecord | None = None) -> Known | None:
+    """What is known of the data when B is left with `NEWEST`."""
+    found = cluster().model_copy(update={"status": HAClusterStatus(data_record=noted)})
+    site = SimpleNamespace(
+        cluster=found,
+        office=SimpleNamespace(register=SimpleNamespace(members=MEMBERS)),
+        lines={str(at): each for at, each in enumerate(lines)},
+    )
+    newest = replace(NEWEST, config=replace(PAIR, data=data))
+    return _known(cast("Site", site), newest)
+
+
+def said_last(uid: MemberUid, seq: int, in_sync: tuple[str, ...], position: int) -> Line:
+    """A member that is silent now."""
+    found = line(uid)
+    assert found.status is not None
+    found.status = msgspec.structs.replace(
+        found.status, record_version=(3, seq), in_sync=in_sync, record_position=position
+    )
+    found.heard = False
+    return found
+
+
+def test_f38_what_the_lost_members_said_last_of_the_data_is_known() -> None:
+    lines = (said_last(B, 7, ("a", "b"), 10), said_last(A, 9, ("a",), 20))
+    for data in (DataMode.REPLICATED, DataMode.REPLICATED_ASYNC):
+        assert known(*lines, data=data) == Known(Version(3, 9), frozenset({A}), 20)
+
+
+def test_f38_what_an_operator_before_this_one_noted_is_known() -> None:
+    noted = DataRecord(version="3.12", in_sync=("node-a",))
+    found = known(line(B), data=DataMode.REPLICATED, noted=noted)
+    assert found == Known(Version(3, 12), frozenset({A}))
+
+
+def test_f38_asynchronous_data_of_a_node_that_was_never_heard_are_not_known() -> None:
+    found = known(said_last(B, 7, ("b",), 10), data=DataMode.REPLICATED_ASYNC)
+    assert found == Known(Version(3, 8), frozenset())

@@ -8,7 +8,7 @@ from standfast.core.events import Declined, Effect, Recovered, Tick
 from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
 from standfast.core.messages import Grant, Hello, Refusal, VoteRequest
 from standfast.core.record import DataMode, Holder, Proof, Record, Suspect
-from standfast.core.recovering import recovered_record, recovery_problem
+from standfast.core.recovering import Known, recovered_record, recovery_problem
 from tests.unit.core.one_member import One
 from tests.unit.core.small_world import A, B, W, config_of, member
 
@@ -208,3 +208,31 @@ def test_a_witness_that_is_left_votes_again_at_once() -> None:
     assert one.state.stand_at_ms is None
     one.hear(B, one.ask(5, record=one.record, ttl_ms=PAIR.ttl_ms), incarnation=2)
     assert isinstance(one.answer(), Grant)
+
+
+@pytest.mark.parametrize(
+    ("version", "in_sync", "complete"),
+    [
+        (Version(3, 8), frozenset({A}), frozenset()),
+        (Version(3, 6), frozenset({A}), frozenset({B})),
+        (Version(4, 1), frozenset({A, B}), frozenset({B})),
+    ],
+)
+def test_s3_who_was_given_up_by_those_who_are_gone_is_in_sync_no_more(
+    version: Version, in_sync: frozenset[MemberUid], complete: frozenset[MemberUid]
+) -> None:
+    """The holder and the witness let B go and acknowledged writes without it; then they died.
+
+    B holds the record from before, which calls it in sync.
+    """
+    one = left_behind(DataMode.REPLICATED)
+    known = Known(version, in_sync, position=900)
+    record = recovered_record(one.record, (member(B),), OFF, one.state.durable.term, known=known)
+    assert record.in_sync == complete
+    assert record.position == (900 if version > one.record.version else None)
+    taken(one, record)
+    if not complete:
+        for _ in range(10 * record.config.ttl_ms):
+            one.now_ms += 1
+            one.tell(Tick())
+        assert one.state.holding is None, "it waits for a person's consent"
