@@ -354,7 +354,9 @@ class Faults:
         twins = any(len(places) > 1 for places in world.places.values())
         if twins or world.stores or config.leaving is not None or not world.may_lose_a_member():
             return
-        nodes = [world.names[uid] for uid in config.data_nodes()]
+        nodes = [world.names[uid] for uid in config.data_nodes() if world.can_go_on(uid)]
+        if not nodes:
+            return  # nobody would be left to go on with: another cluster takes its place
         spared = nodes[world.between(0, len(nodes))]
         names = [member.name for member in config.members if member.name != spared]
         while len(config.members) - len(world.lost) >= needed(config.members):

@@ -267,6 +267,13 @@ class World:
         self._last_disturbed_us = self.timeline.now_us
         self._calm_due_us = None
 
+    def can_go_on(self, uid: MemberUid) -> bool:
+        """Whether some machine is this member, with its disk and a part to take."""
+        return any(
+            place.journal is not None and not place.journal.halted and not place.is_a_copy()
+            for place in self.places.get(uid, ())
+        )
+
     def may_lose_a_member(self) -> bool:
         """Whether a majority is left when one more member is lost for good.
 
@@ -279,11 +286,7 @@ class World:
         gone = 0
         nodes = 0
         for member in config.everyone():
-            places = self.places.get(member.uid, [])
-            known = member.name in self.stores or any(
-                place.journal is not None and not place.journal.halted and not place.is_a_copy()
-                for place in places
-            )
+            known = member.name in self.stores or self.can_go_on(member.uid)
             gone += not known
             nodes += known and member.uid in config.data_nodes()
         twins = any(len(places) > 1 for places in self.places.values())
