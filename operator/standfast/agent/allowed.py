@@ -13,6 +13,7 @@ would allow or forbid nothing.
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from standfast.ports.units import AtBoot
 from standfast.wire.resources import (
     Filesystem,
     Postgresql,
+    ReservedDisk,
     ResourceSpec,
     SharedDisk,
     Systemd,
@@ -51,10 +53,16 @@ units = ["*"]
 addresses = ["0.0.0.0/0", "::/0"]
 
 # Directories at or below which it may mount file systems or run scripts. None is allowed unless it
-# is named. With one, every disk of this machine on which it does not itself live can be declared:
-# such a disk is mounted there or nowhere, and whoever else uses it is stopped.
+# is named.
 #   directories = ["/srv/data"]
 directories = []
+
+# Disks that it may take from whoever uses them, reserve, check and mount: the path or the UUID= or
+# LABEL= as the HAResource names it, a shell pattern of that, or the UUID of a shared disk, which
+# stands for its partitions too. None is allowed unless it is named, and never one on which this
+# machine itself lives.
+#   devices = ["6000c298-595b-f457-5739-e9105b2c0c2d", "/dev/disk/by-id/wwn-0x6000c29*"]
+devices = []
 
 # What happens to a protected unit that systemd would start at boot by itself, before anybody was
 # asked who is active: "refuse" (this node does not stand until it is disabled), "disable" (the
@@ -83,7 +91,9 @@ SYSTEM_UNITS = (
 """What no pattern of the file matches: losing it would lose the host."""
 
 _SECTIONS = frozenset({"allow", "boot", "watchdog"})
-_KEYS = ("units", "addresses", "directories")
+_KEYS = ("units", "addresses", "directories", "devices")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BY_ID = ("/dev/disk/by-id/wwn-0x", "/dev/disk/by-id/scsi-3")
 _BOOT_KEY = "enabled_units"
 _WILD = frozenset("*?[")
 
@@ -97,6 +107,7 @@ class Allowed:
         units: Names and patterns.
         addresses: Networks.
         directories: Absolute, each with all below it.
+        devices: Paths, tags and patterns of them; a UUID stands as the paths of that disk.
         at_boot: What happens to units that systemd starts by itself.
     """
 
@@ -104,6 +115,7 @@ class Allowed:
     units: tuple[str, ...]
     addresses: tuple[IPv4Network | IPv6Network, ...]
     directories: tuple[PurePosixPath, ...]
+    devices: tuple[str, ...] = ()
     at_boot: AtBoot = AtBoot.REFUSE
 
     def check(self, resources: Sequence[ResourceSpec]) -> None:
@@ -120,10 +132,13 @@ class Allowed:
                     problem, line = self._unit(unit)
                 case Vip(address=address):
                     problem, line = self._address(address)
-                case Filesystem(mount_point=mount_point):
+                case Filesystem(mount_point=mount_point, device=device):
                     problem, line = self._directory(mount_point)
-                case SharedDisk():
-                    problem, line = self._disk()
+                    also, another = self._device(device, device)
+                    problem = " and ".join(filter(None, (problem, also)))
+                    line = "; ".join(filter(None, (line, another)))
+                case SharedDisk(uuid=uuid) | ReservedDisk(uuid=uuid):
+                    problem, line = self._device(uuid.lower(), _paths_of(uuid.lower())[0])
                 case _:
                     assert_never(resource)
             if problem:
@@ -155,6 +170,14 @@ class Allowed:
             return False
         return any(wanted.is_relative_to(entry) for entry in self.directories)
 
+    def allows_device(self, device: str) -> bool:
+        """Whether a disk may be used; symbolic links are not followed."""
+        if device.startswith("/") and os.path.normpath(device) != device:
+            return False
+        if not device.startswith("/") and "/" in device:
+            return device in self.devices  # a tag that would be read as a path
+        return any(_is_device(entry, device) for entry in self.devices)
+
     def concern(self) -> Alert | None:
         """What a person should know of the file."""
         if "*" not in self.units:
@@ -179,11 +202,10 @@ class Allowed:
         ip = ipaddress.ip_interface(address).ip
         return f"takes the address {ip}", f'addresses = ["{ip}"]'
 
-    def _disk(self) -> tuple[str, str]:
-        """A disk is taken from whoever uses it: never where nothing may be mounted at all."""
-        if self.directories:
+    def _device(self, said: str, device: str) -> tuple[str, str]:
+        if self.allows_device(device):
             return "", ""
-        return "is a disk, and nothing may be mounted here", 'directories = ["/srv/..."]'
+        return f"uses the disk {said}", f'devices = ["{said}"]'
 
     def _directory(self, directory: str) -> tuple[str, str]:
         if self.allows_directory(directory):
@@ -217,12 +239,13 @@ def parse(text: str, path: Path = PATH) -> Allowed:
     if not isinstance(allow, dict):
         raise _unreadable(path, "allow is not a section: write [allow]")
     _only(path, "[allow]", allow, _KEYS)
-    units, addresses, directories = (_texts(path, allow, key) for key in _KEYS)
+    units, addresses, directories, devices = (_texts(path, allow, key) for key in _KEYS)
     return Allowed(
         path=path,
         units=units,
         addresses=tuple(_network(path, entry) for entry in addresses),
         directories=tuple(_directory(path, entry) for entry in directories),
+        devices=tuple(name for entry in devices for name in _devices(path, entry)),
         at_boot=_at_boot(path, sections.get("boot", {})),
     )
 
@@ -285,6 +308,27 @@ def _directory(path: Path, entry: str) -> PurePosixPath:
     if not entry.startswith("/") or os.path.normpath(entry) != entry or entry == "/":
         raise _unreadable(path, f"directories has {entry!r}, which is no plain absolute path")
     return PurePosixPath(entry)
+
+
+def _devices(path: Path, entry: str) -> tuple[str, ...]:
+    if _UUID.fullmatch(entry.lower()):
+        return _paths_of(entry.lower())
+    is_path = entry.startswith("/dev/") and os.path.normpath(entry) == entry
+    if not is_path and not re.match(r"[A-Z]+=.", entry):
+        why = "neither a path below /dev, nor UUID=... or LABEL=..., nor the UUID of a disk"
+        raise _unreadable(path, f"devices has {entry!r}, which is {why}")
+    return (entry,)
+
+
+def _paths_of(uuid: str) -> tuple[str, ...]:
+    return tuple(f"{start}{uuid.replace('-', '')}" for start in _BY_ID)
+
+
+def _is_device(entry: str, device: str) -> bool:
+    """A disk that is named by its path, without a pattern, stands for its partitions too."""
+    if _WILD.intersection(entry):
+        return fnmatchcase(device, entry)
+    return device == entry or re.fullmatch(re.escape(entry) + r"-part[0-9]+", device) is not None
 
 
 def _unreadable(path: Path, why: str) -> UserError:

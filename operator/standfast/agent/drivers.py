@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from standfast.adapters.drivers.guarded import replica_of
+from standfast.adapters.drivers.guarded import excluder_of, replica_of
 from standfast.core import group_events as ev
 from standfast.core.group_spec import Spec
 from standfast.errors import StandfastError, UserError
@@ -20,6 +20,8 @@ from standfast.ports.events import Alert, EventSink
 from standfast.ports.replication import Replica
 from standfast.ports.resource import (
     Change,
+    Claim,
+    Excluding,
     Foreseeing,
     Presence,
     ResourceDriver,
@@ -47,11 +49,31 @@ _TURNED = {
     Change.APPEARED: ev.Turned.APPEARED,
     Change.UNWATCHED: ev.Turned.UNSURE,
     Change.WATCHED: ev.Turned.UNSURE,
+    Change.OUSTED: ev.Turned.DIED,
 }
 
 
-def _nothing() -> None:
-    """Nobody waits for news."""
+EXCLUDE_AGAIN_S = 0.5
+REFUSED_AGAIN_S = 5.0
+"""Where a person must change something first."""
+NOT_RESERVED = "DiskNotReserved"
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What the node does with what drivers say; called as acts.
+
+    Attributes:
+        report: An event of the group.
+        news: A copy has news.
+        excluded: Everybody else is shut out of this disk, by the claim of this term.
+        ousted: A later holder took something: this node's lease is over. Why, as a sentence.
+    """
+
+    report: Callable[[ev.GroupEvent], None]
+    news: Callable[[], None]
+    excluded: Callable[[str, int], None]
+    ousted: Callable[[str], None]
 
 
 @dataclass
@@ -61,6 +83,8 @@ class _Place:
     driver: ResourceDriver
     watch: asyncio.Task[None]
     replica: Replica | None = None
+    excluder: Excluding | None = None
+    exclude: asyncio.Task[None] | None = None
     tend: asyncio.Task[None] | None = None
     task: asyncio.Task[None] | None = None
     call: int = 0
@@ -75,14 +99,13 @@ class Drivers:
         make: Callable[[Spec], ResourceDriver],
         mailbox: Mailbox,
         sink: EventSink,
-        report: Callable[[ev.GroupEvent], None],
-        news: Callable[[], None] = _nothing,
+        calls: Calls,
     ) -> None:
         self._make = make
         self._mailbox = mailbox
         self._sink = sink
-        self._report = report
-        self._news = news
+        self._calls = calls
+        self._claim: Claim | None = None
         self._places: dict[str, _Place] = {}
 
     def make(self, spec: Spec) -> None:
@@ -90,11 +113,13 @@ class Drivers:
         self.drop(spec.name)
         driver = self._make(spec)
         watch = self._mailbox.start(self._watch(driver), f"watch {spec.name}")
-        place = self._places[spec.name] = _Place(driver, watch, replica_of(driver))
+        place = _Place(driver, watch, replica_of(driver), excluder_of(driver))
+        self._places[spec.name] = place
+        self._exclude(place)
         if place.replica is not None:
             work = self._tend(spec.name, place.replica)
             place.tend = self._mailbox.start(work, f"tend {spec.name}")
-            self._news()
+            self._calls.news()
 
     @property
     def replicas(self) -> Mapping[str, Replica]:
@@ -110,8 +135,9 @@ class Drivers:
         if place is None:
             return
         place.watch.cancel()
-        if place.tend is not None:
-            place.tend.cancel()
+        for task in (place.tend, place.exclude):
+            if task is not None:
+                task.cancel()
         for reason in place.concerns:
             self._sink.clear_alert(name, reason)
         self._mailbox.start(_close(place), f"close {name}")
@@ -134,6 +160,21 @@ class Drivers:
         for place in self._places.values():
             if isinstance(place.driver, Foreseeing):
                 place.driver.foresee()
+
+    def claim(self, claim: Claim | None) -> None:
+        """By what right others may be kept out of disks from now on; none without a lease."""
+        self._claim = claim
+        for place in self._places.values():
+            if place.exclude is not None:
+                place.exclude.cancel()
+            self._exclude(place)
+
+    def _exclude(self, place: _Place) -> None:
+        if place.excluder is None or self._claim is None:
+            return
+        place.excluder.claim(self._claim)
+        work = self._keep_out(place, place.excluder, self._claim.term)
+        place.exclude = self._mailbox.start(work, f"exclude {place.driver.name}")
 
     def extend(self, until_ms: int) -> None:
         """The lease lasts longer: what the kernel holds may live until then."""
@@ -158,7 +199,7 @@ class Drivers:
         """Let go of everything; what runs goes on running."""
         for place in self._places.values():
             place.watch.cancel()
-            for task in (place.tend, place.task):
+            for task in (place.tend, place.task, place.exclude):
                 if task is not None:
                     task.cancel()
         await asyncio.gather(*(place.driver.close() for place in self._places.values()))
@@ -178,7 +219,7 @@ class Drivers:
         except Exception as error:
             log.exception("DriverFault", extra={"fields": {"resource": call.name}})
             outcome = _failed(call, f"{type(error).__name__}: {error}", "", lasting=False)
-        self._report(outcome)
+        self._calls.report(outcome)
 
     async def _outcome(self, place: _Place, call: Call) -> ev.GroupEvent:
         driver = place.driver
@@ -215,15 +256,34 @@ class Drivers:
 
     async def _watch(self, driver: ResourceDriver) -> None:
         def report(event: ResourceEvent) -> None:
-            self._report(ev.Changed(event.resource, _TURNED[event.change], event.message))
+            if event.change is Change.OUSTED:
+                self._calls.ousted(event.message)
+            turned = _TURNED[event.change]
+            self._calls.report(ev.Changed(event.resource, turned, event.message))
 
         await driver.watch(report)
+
+    async def _keep_out(self, place: _Place, excluder: Excluding, term: int) -> None:
+        """Shut everybody else out, or say why that cannot be."""
+        name = place.driver.name
+        while True:
+            try:
+                stays = await excluder.exclude()
+            except StandfastError as error:
+                self._sink.raise_alert(name, Alert(NOT_RESERVED, error.problem, error.remedy))
+                again_s = REFUSED_AGAIN_S if _is_lasting(error) else EXCLUDE_AGAIN_S
+                await asyncio.sleep(again_s)
+                continue
+            self._sink.clear_alert(name, NOT_RESERVED)
+            if stays:
+                self._calls.excluded(excluder.disk, term)
+            return
 
     async def _tend(self, name: str, replica: Replica) -> None:
         """As with calls, a fault of ours there ends no lease."""
         while True:
             try:
-                await replica.tend(self._news)
+                await replica.tend(self._calls.news)
             except Exception:
                 log.exception("DriverFault", extra={"fields": {"resource": name}})
             await asyncio.sleep(TEND_AGAIN_S)
@@ -247,8 +307,7 @@ def _is_lasting(error: StandfastError) -> bool:
 
 async def _close(place: _Place) -> None:
     tasks: list[Awaitable[object]] = [place.watch]
-    if place.tend is not None:
-        tasks.append(place.tend)
+    tasks += [task for task in (place.tend, place.exclude) if task is not None]
     if place.task is not None:
         place.task.cancel()
         tasks.append(place.task)

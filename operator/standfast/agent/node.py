@@ -15,6 +15,7 @@ from functools import partial
 from typing import assert_never
 
 from standfast.adapters.linux.deadline import Deadline, DeadlineFile
+from standfast.agent import drivers as calling
 from standfast.agent.allowed import OPEN
 from standfast.agent.clockwatch import ClockWatch, Reading, Sign, realtime_ms
 from standfast.agent.disk import DiskWatch
@@ -64,6 +65,7 @@ from standfast.member.links import Links
 from standfast.member.membership import Membership
 from standfast.member.voter import Voter
 from standfast.ports.events import Alert
+from standfast.ports.resource import Claim
 from standfast.wire.api import (
     Accepted,
     GroupRequest,
@@ -105,7 +107,7 @@ class Node:
             machine.make_guard,
             self._mailbox,
             self._chronicle,
-            Calls(self._guard_ended_it, self._judge_guard, self._watchdog_changed),
+            Calls(self._over, self._judge_guard, self._watchdog_changed),
         )
         self._disk = DiskWatch(
             machine.disk, self._chronicle, partial(self._mailbox.put, self._say_eligible)
@@ -114,8 +116,12 @@ class Node:
             machine.make_drivers(self._clock, self._chronicle, self._guarding.plan),
             self._mailbox,
             self._chronicle,
-            lambda event: self._mailbox.put(lambda: self._take(event)),
-            lambda: self._mailbox.put(self._look_at_copies),
+            calling.Calls(
+                report=lambda event: self._mailbox.put(lambda: self._take(event)),
+                news=lambda: self._mailbox.put(self._look_at_copies),
+                excluded=lambda disk, term: self._mailbox.put(lambda: self._excluded(disk, term)),
+                ousted=lambda why: self._mailbox.put(partial(self._over, why)),
+            ),
         )
         self._replicas = Replicas(lambda: self._drivers.replicas, self._clock, self._chronicle)
         self._group = Group()
@@ -169,6 +175,7 @@ class Node:
                 self._committed(record, first=first)
             case EmergencyStop(term, loss, message):
                 self._guarding.strike(term)
+                self._drivers.claim(None)
                 self._deadline.remove()
                 self._clocks.forget()
                 # A node that has just joined a cluster in which nobody ever held ends its own
@@ -179,6 +186,7 @@ class Node:
                 self._take(ev.StopAll(emergency=False))
             case Released(term):
                 self._guarding.stopped(term, _nothing)
+                self._drivers.claim(None)
                 self._deadline.remove()
                 self._clocks.forget()
             case ProofFound(suspect, proof):
@@ -231,8 +239,31 @@ class Node:
         self._replicas.require(self._state)  # before anything starts, or as soon as it shrank
         if first:
             self._takeover.committed(record, self._clock.now_ms())
+            self._drivers.claim(self._claim(lease.term, record))
             self._take(ev.Permitted(lease.term, lease.lease_until_ms, record.suspects))
         self._tell_proofs()
+
+    def _claim(self, term: int, record: Record) -> Claim:
+        """By what right disks are taken from the others: everybody who may still run is out."""
+        me = self._state.me
+        return Claim(
+            cluster=self._state.durable.cluster,
+            incarnation=record.config.incarnation,
+            member=me,
+            boot=self._membership.process.boot,
+            term=term,
+            suspected=any(suspect.member != me for suspect in record.suspects),
+        )
+
+    def _excluded(self, disk: str, term: int) -> None:
+        """The storage of a disk shuts everybody else out: proof against every other suspect."""
+        voter = self._voter
+        lease = None if voter is None else voter.state.holding
+        if voter is None or lease is None or lease.term != term:
+            return
+        for suspect in self._record.suspects:
+            if suspect.member != voter.state.me:
+                voter.take(ProofHeld(suspect, Proof.RESERVED, disk=disk))
 
     def _tell_proofs(self) -> None:
         state = self._state
@@ -559,8 +590,8 @@ class Node:
         found = groups.hindrances(self._group, self._clock.now_ms())
         return (*found, *filter(None, (self._guarding.hindrance, self._disk.hindrance)))
 
-    def _guard_ended_it(self, why: str) -> None:
-        """The guard saw the end of the lease: whatever this node's clock says, it is over."""
+    def _over(self, why: str) -> None:
+        """Guard or storage saw the end of the lease: it is over, whatever the clocks say."""
         if self._voter is not None and self._state.holding is not None:
             self._voter.take(ClockSuspect(why))
 

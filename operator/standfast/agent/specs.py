@@ -5,12 +5,17 @@ configuration is read back from it, so that the two can never disagree.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import assert_never
 
-from standfast.adapters.disks.config import FilesystemConfig, Fsck, SharedDiskConfig
+from standfast.adapters.disks.config import (
+    FilesystemConfig,
+    Fsck,
+    ReservedDiskConfig,
+    SharedDiskConfig,
+)
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.core.group_spec import Spec, Then, problems
@@ -20,12 +25,14 @@ from standfast.errors import UserError
 from standfast.wire.resources import (
     Filesystem,
     Postgresql,
+    ReservedDisk,
     ResourceSpec,
     SharedDisk,
     Systemd,
     Vip,
 )
 
+_DISKS = Filesystem | SharedDisk | ReservedDisk
 COPIED = {
     "Synchronous": DataMode.REPLICATED,
     "Asynchronous": DataMode.REPLICATED_ASYNC,
@@ -39,7 +46,8 @@ def specs_of(resources: Sequence[ResourceSpec], data: DataMode) -> tuple[Spec, .
     Raises:
         UserError: Some of it cannot be; the sentence names all of it.
     """
-    specs = tuple(_spec_of(resource, data) for resource in resources)
+    disks = disks_below(resources)
+    specs = tuple(_spec_of(resource, data, disks.get(resource.name, ())) for resource in resources)
     found = problems(specs)
     if found:
         raise UserError("; ".join(found), remedy="correct dependsOn of the HAResources")
@@ -81,9 +89,12 @@ def config_of(spec: Spec) -> DriverConfig:
             fields["fsType"],
             tuple(fields["options"]),
             Fsck(fields["fsck"]),
+            tuple(SharedDiskConfig(spec.name, uuid) for uuid in fields.get("onDisks", ())),
         )
     if spec.kind == "sharedDisk":
         return SharedDiskConfig(spec.name, fields["uuid"])
+    if spec.kind == "reservedDisk":
+        return ReservedDiskConfig(spec.name, fields["uuid"])
     return SystemdConfig(spec.name, fields["unit"])
 
 
@@ -104,7 +115,7 @@ def check_data_mode(resources: Sequence[ResourceSpec], data: DataMode) -> None:
                 "where votes do not ask for that",
                 remedy=f"set spec.data of the HACluster to {wanted} when it is created",
             )
-    disks = [each.name for each in resources if isinstance(each, Filesystem | SharedDisk)]
+    disks = [each.name for each in resources if isinstance(each, _DISKS)]
     if disks and data is not DataMode.SHARED_DISK:
         raise UserError(
             f"resource {', '.join(disks)} is a disk that only one node may write to, and this "
@@ -113,7 +124,24 @@ def check_data_mode(resources: Sequence[ResourceSpec], data: DataMode) -> None:
         )
 
 
-def _spec_of(resource: ResourceSpec, data: DataMode) -> Spec:
+def disks_below(resources: Sequence[ResourceSpec]) -> Mapping[str, Sequence[str]]:
+    """By resource: the reserved disks that it is, or stands on, by UUID.
+
+    The reservation of one of them is proof enough for what stands on several: each disk starts
+    upon its own, and what stands on them only then. A disk that moves stands on no other, whatever
+    its order.
+    """
+    found = {each.name: {each.uuid} for each in resources if isinstance(each, ReservedDisk)}
+    above = [each for each in resources if not isinstance(each, SharedDisk | ReservedDisk)]
+    for _ in above:
+        for each in above:
+            below = [found[name] for name in each.depends_on if name in found]
+            if below:
+                found[each.name] = set().union(*below)
+    return {name: sorted(uuids) for name, uuids in found.items()}
+
+
+def _spec_of(resource: ResourceSpec, data: DataMode, disks: Sequence[str]) -> Spec:
     match resource:
         case Vip(address=address, interface=interface):
             kind, need, rides_out = "vip", Need.ADDRESS, True
@@ -136,9 +164,13 @@ def _spec_of(resource: ResourceSpec, data: DataMode) -> Spec:
                 "fsType": resource.fs_type,
                 "options": resource.options,
                 "fsck": resource.fsck,
+                **({"onDisks": disks} if disks else {}),
             }
         case SharedDisk(uuid=uuid):
             kind, need, rides_out = "sharedDisk", Need.EXCLUSIVE, False
+            thing = {"uuid": uuid}
+        case ReservedDisk(uuid=uuid):
+            kind, need, rides_out = "reservedDisk", Need.EXCLUSIVE, False
             thing = {"uuid": uuid}
         case _:
             assert_never(resource)
@@ -150,6 +182,7 @@ def _spec_of(resource: ResourceSpec, data: DataMode) -> Spec:
         critical=resource.critical,
         rides_out=rides_out,
         suffices=enough(need),
+        disk=disks[0] if disks else "",
         start_ms=resource.start_timeout_ms,
         stop_ms=resource.stop_timeout_ms,
         check_every_ms=resource.monitor.interval_ms,

@@ -21,6 +21,7 @@ CAPABILITIES = {
     "CAP_IPC_LOCK": "memory locked, so that a full machine does not end it either",
     "CAP_SYS_RESOURCE": "a negative oom_score_adj",
     "CAP_SYS_ADMIN": "mounting, unmounting, letting a disk take writes or none",
+    "CAP_SYS_RAWIO": "reserving a disk (SCSI persistent reservations)",
     "CAP_KILL": "killing what is left of a stopped unit, or keeps a mount busy",
     "CAP_DAC_READ_SEARCH": "reading /proc and cgroups of others' processes",
     "CAP_SETUID": "running a database's programs as its own user, never as root",

@@ -255,6 +255,20 @@ class HAClusterSpec(Model):
             ),
         ),
         Rule(
+            cel="self.data != 'SharedDisk' || self.nodes.all(n, "
+            "(has(n.infrastructureRef) ? n.infrastructureRef.name : "
+            "has(self.infrastructureRef) ? self.infrastructureRef.name : '') == "
+            "(has(self.nodes[0].infrastructureRef) ? self.nodes[0].infrastructureRef.name : "
+            "has(self.infrastructureRef) ? self.infrastructureRef.name : ''))",
+            message="data is SharedDisk, but the nodes are in different infrastructures: one disk "
+            "is not in two places. Give all nodes the same infrastructureRef, or use data: "
+            "Replicated",
+            holds=lambda c: (
+                c.data is not DataMode.SHARED_DISK
+                or len({n.infrastructure_ref or c.infrastructure_ref for n in c.nodes}) <= 1
+            ),
+        ),
+        Rule(
             cel="!has(self.maxDataLoss) || self.data == 'ReplicatedAsync'",
             message="maxDataLoss is set, but only data: ReplicatedAsync ever loses an "
             "acknowledged write: remove it, or set spec.data to ReplicatedAsync",

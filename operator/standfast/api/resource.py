@@ -196,18 +196,52 @@ class Filesystem(Model):
     )
 
 
+class SharedDiskMode(StrEnum):
+    """How a shared disk is kept apart."""
+
+    MOVING = "Moving"
+    RESERVED = "Reserved"
+
+
 class SharedDisk(Model):
-    """A virtual disk that is attached to the active node's VM, and to no other at the same time.
+    """A disk that the VMs of a cluster share, and that one of them uses at a time."""
 
-    The operator detaches it from the old VM and attaches it to the new one, through vCenter.
-    """
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.mode != 'Moving' || has(self.vmdk)",
+            message="a disk that moves is attached by the operator, which needs to know its file: "
+            "set vmdk, as [DATASTORE] FOLDER/FILE.vmdk",
+            holds=lambda disk: disk.mode is not SharedDiskMode.MOVING or disk.vmdk is not None,
+        ),
+    )
 
-    vmdk: Annotated[
-        str,
-        Field(min_length=8, max_length=255, pattern=r"^\[[^\[\]/]+\] [^\[\]]+[.]vmdk$"),
+    mode: Annotated[
+        SharedDiskMode,
+        immutable(
+            "sharedDisk.mode",
+            remedy="delete this HAResource and create it again; the disk is attached to the VMs "
+            "in another way",
+        ),
     ] = Field(
-        description="The disk in its datastore, as vCenter writes it. A plain disk (sharing: "
-        "none), independent-persistent so that snapshots leave it alone.",
+        default=SharedDiskMode.MOVING,
+        description="How it is kept apart. Moving: a plain disk that the operator attaches to the "
+        "active node's VM, through vCenter; the hypervisor's lock keeps everybody else out, and a "
+        "takeover needs the old node proven off. Reserved: a clustered disk that is attached to "
+        "all VMs (SCSI controller with bus sharing Physical); the agents reserve it (SCSI-3 "
+        "persistent reservations), which shuts the old node out and is itself the proof, with no "
+        "operator and no vCenter. Storage without such reservations is refused.",
+    )
+    vmdk: (
+        Annotated[
+            str,
+            Field(min_length=8, max_length=255, pattern=r"^\[[^\[\]/]+\] [^\[\]]+[.]vmdk$"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="The disk in its datastore, as vCenter writes it; with mode Moving it must be "
+        "set. A plain disk (sharing: none), independent-persistent so that snapshots leave it "
+        "alone. With mode Reserved the operator does not touch it.",
         examples=["[WorkloadDatastore] orders/data.vmdk"],
     )
     uuid: Annotated[
@@ -359,8 +393,8 @@ class HAResourceSpec(Model):
     )
     shared_disk: SharedDisk | None = Field(
         default=None,
-        description="A virtual disk that moves to the active node's VM. The HACluster needs data: "
-        "SharedDisk.",
+        description="A disk that the VMs share, and that the active node uses: one that moves to "
+        "its VM, or one that is reserved for it. The HACluster needs data: SharedDisk.",
     )
 
     @property
@@ -381,7 +415,7 @@ class HAResourceSpec(Model):
             case HAResourceSpec(filesystem=Filesystem() as filesystem):
                 return filesystem.mount_point
             case HAResourceSpec(shared_disk=SharedDisk() as disk):
-                return disk.vmdk
+                return disk.vmdk or disk.uuid
             case _:
                 return ""
 

@@ -12,7 +12,7 @@ from functools import partial
 
 import msgspec
 
-from standfast.api.resource import HAResource, SharedDisk
+from standfast.api.resource import HAResource, SharedDisk, SharedDiskMode
 from standfast.controller.authorities import Declared
 from standfast.controller.calling import Caller
 from standfast.controller.errands import Errands
@@ -74,7 +74,7 @@ class DiskMover:
         await still()
         others = frozenset(vm for node, vm in field.vms.items() if node != move.to)
         moved = await hypervisor_of(field, move.to).move_disk(
-            move.disk.vmdk, move.disk.uuid, field.vms[move.to], others, MOVE_MS, still=still
+            _vmdk_of(move.disk), move.disk.uuid, field.vms[move.to], others, MOVE_MS, still=still
         )
         logger(cluster=field.key.name, node=move.to, resource=move.resource).info(
             "Disk moved", disk=moved.vmdk, left=list(moved.left), took_ms=moved.took_ms
@@ -105,7 +105,7 @@ class DiskMover:
 def disks_of(
     resources: Sequence[HAResource], declared: Mapping[str, Declared]
 ) -> Mapping[str, SharedDisk]:
-    """By resource; of those whose objects are gone too, because the agents keep them in service.
+    """Those that move, by resource; also of objects that are gone, where agents keep them.
 
     Args:
         resources: Those that there are.
@@ -114,7 +114,16 @@ def disks_of(
     names = {resource.metadata.name for resource in resources}
     kept = {name: _disk_of(each) for name, each in declared.items() if name not in names}
     there = {resource.metadata.name: resource.spec.shared_disk for resource in resources}
-    return {name: disk for name, disk in {**kept, **there}.items() if disk is not None}
+    return {
+        name: disk
+        for name, disk in {**kept, **there}.items()
+        if disk is not None and disk.mode is SharedDiskMode.MOVING
+    }
+
+
+def _vmdk_of(disk: SharedDisk) -> str:
+    assert disk.vmdk is not None, "a rule of the kind"
+    return disk.vmdk
 
 
 def _disk_of(declared: Declared) -> SharedDisk | None:

@@ -26,6 +26,7 @@ from standfast.api.resource import (
     OnDelete,
     Postgresql,
     SharedDisk,
+    SharedDiskMode,
     Streaming,
     Systemd,
     Vip,
@@ -197,7 +198,8 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
                 fsck=filesystem.fsck.value,
             )
         case HAResourceSpec(shared_disk=SharedDisk() as disk):
-            return wire.SharedDisk(
+            kind = wire.ReservedDisk if disk.mode is SharedDiskMode.RESERVED else wire.SharedDisk
+            return kind(
                 **common,
                 uuid=disk.uuid.lower(),
             )
@@ -252,7 +254,7 @@ def _target(spec: HAResourceSpec) -> tuple[str, str]:
         case HAResourceSpec(filesystem=Filesystem() as filesystem):
             return "mount point", filesystem.mount_point
         case HAResourceSpec(shared_disk=SharedDisk() as disk):
-            return "disk", disk.vmdk
+            return "disk", disk.vmdk or disk.uuid.lower()
         case _:
             return "unit", spec.target
 

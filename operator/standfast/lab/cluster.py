@@ -196,7 +196,18 @@ def allowed(example: Path) -> str:
     return (
         f"[allow]\nunits = {json.dumps(units)}\naddresses = {json.dumps(addresses)}\n"
         f"directories = {json.dumps(mount_points(example))}\n"
+        f"devices = {json.dumps(devices(example))}\n"
     )
+
+
+def devices(example: Path) -> list[str]:
+    """The disks of an example, as it names them."""
+    specs = [cast("Mapping[str, object]", one.get("spec") or {}) for one in documents(example)]
+    found: list[str] = []
+    for kind, key in (("sharedDisk", "uuid"), ("filesystem", "device")):
+        bodies = (spec.get(kind) for spec in specs)
+        found += [str(body[key]) for body in bodies if isinstance(body, dict)]
+    return found
 
 
 def mount_points(example: Path) -> list[str]:

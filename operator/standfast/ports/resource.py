@@ -59,6 +59,8 @@ class Change(Enum):
     """Signals do not reach us now: rely on `check`. The resource may be well."""
     WATCHED = "Watched"
     """Signals reach us again; `probe` tells what was missed."""
+    OUSTED = "Ousted"
+    """It died because a later holder took it: the lease that it ran under was over already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,59 @@ class Foreseeing(Protocol):
 
         Called when this node has won the lease, before it may start anything. Returns at once and
         never raises. What was seen counts for a moment only, and only if nothing was in the way.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """By what right this node takes what others must be kept out of: its lease.
+
+    Args:
+        cluster: Uid of the cluster.
+        incarnation: Of the cluster.
+        member: This node.
+        boot: Its boot.
+        term: Of the lease.
+        suspected: Whether somebody is suspected of running still: he stays shut out even when
+            the resource is stopped here.
+    """
+
+    cluster: str
+    incarnation: int
+    member: str
+    boot: str
+    term: int
+    suspected: bool
+
+
+@runtime_checkable
+class Excluding(Protocol):
+    """Part of a driver whose storage itself can keep every other node out of a disk."""
+
+    @property
+    def disk(self) -> str:
+        """The disk, by the name that proofs have for it."""
+        ...
+
+    def claim(self, claim: Claim) -> None:
+        """From now on the disk may be taken, by this right; a start without any takes nothing.
+
+        Called when the first record of a term is committed, before anything starts, and again
+        with every new term. Returns at once and never raises.
+        """
+        ...
+
+    async def exclude(self) -> bool:
+        """Shut everybody else out; true when that stays so whatever happens to the storage.
+
+        False: everybody is out now, and a power loss of the storage would let them in again, so
+        it proves nothing. Safe to call again. Never overlaps with `start` and `stop` of the same
+        driver: it waits for them.
+
+        Raises:
+            UserError: The storage cannot do that, or the disk belongs to somebody else.
+            TransientError: Worth another try.
         """
         ...
 

@@ -100,4 +100,13 @@ class SharedDisk(Resource, tag="sharedDisk", frozen=True, kw_only=True):
     uuid: str
 
 
-ResourceSpec = Vip | Systemd | Postgresql | Filesystem | SharedDisk
+class ReservedDisk(Resource, tag="reservedDisk", frozen=True, kw_only=True):
+    """A disk that is attached to all VMs, by its UUID; the agents reserve it.
+
+    A type of its own, so that an agent that knows only disks that move refuses it.
+    """
+
+    uuid: str
+
+
+ResourceSpec = Vip | Systemd | Postgresql | Filesystem | SharedDisk | ReservedDisk

@@ -8,15 +8,24 @@ from standfast.agent.allowed import DEFAULT_TEXT, Allowed, load, parse, write_de
 from standfast.errors import UserError
 from standfast.guard.settings import watchdog_of
 from standfast.ports.units import AtBoot
-from standfast.wire.resources import Filesystem, SharedDisk, Systemd, Vip
+from standfast.wire.resources import Filesystem, ReservedDisk, SharedDisk, Systemd, Vip
 
 PATH = Path("/etc/standfast/agent.toml")
 WEB = Systemd(name="web", unit="web.service")
 VIP = Vip(name="vip", address="10.10.1.100/24")
 
 
-def allowed(units: str = "[]", addresses: str = "[]", directories: str = "[]") -> Allowed:
-    text = f"[allow]\nunits = {units}\naddresses = {addresses}\ndirectories = {directories}\n"
+UUID = "6000c298-595b-f457-5739-e9105b2c0c2d"
+WWN = "/dev/disk/by-id/wwn-0x6000c298595bf4575739e9105b2c0c2d"
+
+
+def allowed(
+    units: str = "[]", addresses: str = "[]", directories: str = "[]", devices: str = "[]"
+) -> Allowed:
+    text = (
+        f"[allow]\nunits = {units}\naddresses = {addresses}\ndirectories = {directories}\n"
+        f"devices = {devices}\n"
+    )
     return parse(text, PATH)
 
 
@@ -55,22 +64,61 @@ def test_the_default_is_open_and_says_so() -> None:
     assert allowed('["web.service", "app-*.service"]').concern() is None
 
 
-def test_a_disk_is_taken_only_where_something_may_be_mounted() -> None:
+@pytest.mark.parametrize(
+    "disk",
+    [SharedDisk(name="disk", uuid=UUID.upper()), ReservedDisk(name="disk", uuid=UUID)],
+)
+def test_a_disk_is_taken_only_if_it_is_named(disk: SharedDisk | ReservedDisk) -> None:
     """Taking it is no small thing: who uses it is stopped, and the kernel refuses writes to it."""
-    disk = SharedDisk(name="disk", uuid="6000c298-595b-f457-5739-e9105b2c0c2d")
-    with pytest.raises(UserError, match="resource disk is a disk") as refused:
-        parse(DEFAULT_TEXT, PATH).check([disk])
-    assert "directories" in refused.value.remedy
-    allowed(directories='["/srv/data"]').check([disk])
+    with pytest.raises(UserError, match=f"resource disk uses the disk {UUID}") as refused:
+        allowed(directories='["/srv/data"]').check([disk])
+    assert refused.value.remedy == (
+        f'add to {PATH} on this node, under [allow]: devices = ["{UUID}"]'
+    )
+    for entry in (UUID, UUID.upper(), WWN, f"{WWN[:-4]}*"):
+        allowed(devices=f'["{entry}"]').check([disk])
+    with pytest.raises(UserError, match="uses the disk"):
+        allowed(devices=f'["{WWN[:-1]}0", "LABEL=x"]').check([disk])
 
 
-def test_a_file_system_is_mounted_only_below_a_directory_that_is_named() -> None:
+def test_a_file_system_is_mounted_only_below_a_directory_and_from_a_disk_that_are_named() -> None:
     mount = Filesystem(name="fs", device="LABEL=x", mount_point="/srv/data/orders")
-    disk = SharedDisk(name="disk", uuid="6000c298-595b-f457-5739-e9105b2c0c2d")
-    allowed(directories='["/srv/data"]').check([mount, disk])
-    with pytest.raises(UserError, match="resource fs mounts at /srv/data/orders") as refused:
-        parse(DEFAULT_TEXT, PATH).check([mount, disk])
-    assert 'directories = ["/srv/data/orders"]' in refused.value.remedy
+    allowed(directories='["/srv/data"]', devices='["LABEL=x"]').check([mount])
+    with pytest.raises(UserError) as refused:
+        parse(DEFAULT_TEXT, PATH).check([mount])
+    assert refused.value.problem.startswith(
+        "resource fs mounts at /srv/data/orders and uses the disk LABEL=x: "
+    )
+    assert 'directories = ["/srv/data/orders"]; devices = ["LABEL=x"]' in refused.value.remedy
+    with pytest.raises(UserError, match="resource fs uses the disk LABEL=x"):
+        allowed(directories='["/srv/data"]').check([mount])
+    with pytest.raises(UserError, match="resource fs mounts at /srv/data/orders:"):
+        allowed(devices='["LABEL=*"]').check([mount])
+
+
+def test_a_disk_stands_for_its_partitions_and_a_pattern_for_what_it_matches() -> None:
+    assert allowed(devices=f'["{UUID}"]').allows_device(f"{WWN}-part2")
+    assert allowed(devices=f'["{WWN}"]').allows_device(f"{WWN}-part2")
+    assert not allowed(devices=f'["{WWN}"]').allows_device(f"{WWN}-part2x")
+    assert not allowed(devices=f'["{WWN}-part1"]').allows_device(WWN)
+    found = allowed(devices='["/dev/disk/by-id/wwn-*", "LABEL=data-*"]')
+    assert found.allows_device(WWN)
+    assert found.allows_device("LABEL=data-1")
+    assert not found.allows_device("/dev/disk/by-id/scsi-36000c29")
+    assert not parse(DEFAULT_TEXT).allows_device(WWN)
+
+
+def test_no_pattern_of_disks_leads_out_of_where_it_points() -> None:
+    found = allowed(devices='["/dev/disk/by-id/*", "LABEL=*"]')
+    assert not found.allows_device("/dev/disk/by-id/../../sda")
+    assert not found.allows_device("LABEL=../../sda")
+    assert not found.allows_device("/dev/sda")
+
+
+@pytest.mark.parametrize("entry", ["sda", "/srv/disk.img", "/dev/../etc", "/dev//sda", "=x"])
+def test_what_names_no_disk_is_refused(entry: str) -> None:
+    with pytest.raises(UserError, match="neither a path below /dev"):
+        allowed(devices=f'["{entry}"]')
 
 
 def test_a_name_allows_itself_and_nothing_else() -> None:
@@ -149,7 +197,7 @@ def test_what_is_not_named_is_not_allowed() -> None:
         ("[allow", "Expected"),
         ("allow = 3", "allow is not a section"),
         ("[alow]", "the file has 'alow', and takes allow, boot, watchdog"),
-        ("[allow]\nunit = []", "has 'unit', and takes addresses, directories, units"),
+        ("[allow]\nunit = []", "has 'unit', and takes addresses, devices, directories, units"),
         ('[allow]\nunits = "web.service"', "units is not a list of texts"),
         ("[allow]\nunits = [3]", "units is not a list of texts"),
         ('[allow]\naddresses = ["10.10.1.300"]', "addresses has '10.10.1.300'"),

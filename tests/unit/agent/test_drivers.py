@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pytest
 
 from standfast.adapters.fakes import FakeClock, FakeDriver, RecordingSink
-from standfast.agent.drivers import Drivers
+from standfast.agent.drivers import Calls, Drivers
 from standfast.core import group_events as ev
 from standfast.core.group_spec import Spec
-from standfast.errors import TransientError, UserError
+from standfast.errors import StandfastError, TransientError, UserError
 from standfast.member.mailbox import Mailbox
 from standfast.ports.events import Alert
-from standfast.ports.resource import Presence, Verdict
+from standfast.ports.resource import Claim, Presence, Verdict
 
 WEB = Spec("web", "systemd", "{}")
 
@@ -44,12 +44,134 @@ async def stage() -> AsyncIterator[Stage]:
         made.append(FakeDriver(spec.name, clock))
         return made[-1]
 
-    drivers = Drivers(make, mailbox, sink, events.put_nowait)
+    calls = Calls(events.put_nowait, lambda: None, lambda *_: None, lambda _: None)
+    drivers = Drivers(make, mailbox, sink, calls)
     drivers.make(WEB)
     await asyncio.sleep(0)
     yield Stage(drivers, events, sink, made, mailbox)
     await drivers.close()
     await mailbox.close()
+
+
+class Excluder(FakeDriver):
+    """A driver whose storage keeps others out."""
+
+    disk = "6000c298"
+
+    def __init__(self, name: str, clock: FakeClock) -> None:
+        super().__init__(name, clock)
+        self.claims: list[Claim] = []
+        self.answers: list[bool | StandfastError] = []
+        self.asked = asyncio.Event()
+
+    def claim(self, claim: Claim) -> None:
+        self.claims.append(claim)
+
+    async def exclude(self) -> bool:
+        self.asked.set()
+        if not self.answers:
+            await asyncio.sleep(3600)
+        answer = self.answers.pop(0)
+        if isinstance(answer, StandfastError):
+            raise answer
+        return answer
+
+
+@dataclass
+class Storeroom:
+    """Drivers of which one has a disk."""
+
+    drivers: Drivers
+    sink: RecordingSink
+    excluder: Excluder
+    out: "asyncio.Queue[tuple[str, int]]"
+    ousted: list[str]
+
+
+CLAIM = Claim("cluster", 1, "me", "boot", 7, suspected=True)
+DISK = Spec("disk", "reservedDisk", "{}")
+
+
+@pytest.fixture
+async def storeroom(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storeroom]:
+    monkeypatch.setattr("standfast.agent.drivers.EXCLUDE_AGAIN_S", 0.01)
+    monkeypatch.setattr("standfast.agent.drivers.REFUSED_AGAIN_S", 0.01)
+    out: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+    ousted: list[str] = []
+    mailbox, sink = Mailbox(), RecordingSink()
+    excluder = Excluder("disk", FakeClock())
+    calls = Calls(
+        lambda _: None,
+        lambda: None,
+        lambda disk, term: out.put_nowait((disk, term)),
+        ousted.append,
+    )
+    drivers = Drivers(lambda _: excluder, mailbox, sink, calls)
+    yield Storeroom(drivers, sink, excluder, out, ousted)
+    await drivers.close()
+    await mailbox.close()
+
+
+async def test_a_claim_shuts_everybody_out_and_says_so(storeroom: Storeroom) -> None:
+    storeroom.excluder.answers = [True]
+    storeroom.drivers.make(DISK)
+    assert storeroom.excluder.claims == []
+    storeroom.drivers.claim(CLAIM)
+    assert storeroom.excluder.claims == [CLAIM], "before anything could start"
+    assert await asyncio.wait_for(storeroom.out.get(), 1) == ("6000c298", 7)
+
+
+async def test_a_disk_that_is_declared_while_the_lease_is_held_is_taken_too(
+    storeroom: Storeroom,
+) -> None:
+    storeroom.excluder.answers = [True]
+    storeroom.drivers.claim(CLAIM)
+    storeroom.drivers.make(DISK)
+    assert await asyncio.wait_for(storeroom.out.get(), 1) == ("6000c298", 7)
+
+
+async def test_what_does_not_last_is_no_proof(storeroom: Storeroom) -> None:
+    storeroom.excluder.answers = [False]
+    storeroom.drivers.make(DISK)
+    storeroom.drivers.claim(CLAIM)
+    await asyncio.wait_for(storeroom.excluder.asked.wait(), 1)
+    await asyncio.sleep(0.05)
+    assert storeroom.out.empty()
+
+
+@pytest.mark.parametrize("kind", [UserError, TransientError])
+async def test_a_disk_that_cannot_be_reserved_is_an_alert_until_it_can(
+    storeroom: Storeroom, kind: type[UserError] | type[TransientError]
+) -> None:
+    storeroom.excluder.answers = [kind("no reservations", remedy="do"), True]
+    storeroom.drivers.make(DISK)
+    storeroom.drivers.claim(CLAIM)
+    await asyncio.wait_for(storeroom.excluder.asked.wait(), 1)
+    assert storeroom.sink.alerts == {
+        ("disk", "DiskNotReserved"): Alert("DiskNotReserved", "no reservations", "do")
+    }
+    assert await asyncio.wait_for(storeroom.out.get(), 1) == ("6000c298", 7)
+    assert storeroom.sink.alerts == {}
+
+
+async def test_without_the_lease_nobody_is_shut_out_any_more(storeroom: Storeroom) -> None:
+    storeroom.drivers.make(DISK)
+    storeroom.drivers.claim(CLAIM)
+    await asyncio.wait_for(storeroom.excluder.asked.wait(), 1)
+    storeroom.drivers.claim(None)
+    storeroom.excluder.asked.clear()
+    storeroom.excluder.answers = [True]
+    storeroom.drivers.make(DISK)
+    await asyncio.sleep(0.05)
+    assert not storeroom.excluder.asked.is_set()
+    assert storeroom.out.empty()
+
+
+async def test_a_node_that_was_thrown_out_hears_it_at_once(storeroom: Storeroom) -> None:
+    storeroom.drivers.make(DISK)
+    await asyncio.sleep(0)
+    storeroom.excluder.oust("taken in term 8 by another node")
+    assert storeroom.ousted == ["taken in term 8 by another node"]
 
 
 async def test_each_call_comes_back_as_its_event(stage: Stage) -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from standfast.adapters.disks.config import FilesystemConfig, Fsck, SharedDiskConfig
+from standfast.adapters.disks.config import (
+    FilesystemConfig,
+    Fsck,
+    ReservedDiskConfig,
+    SharedDiskConfig,
+)
 from standfast.adapters.drivers.config import SystemdConfig, VipConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.agent.specs import check_data_mode, config_of, specs_of
@@ -18,6 +23,7 @@ from standfast.wire.resources import (
     Monitor,
     OnFailure,
     Postgresql,
+    ReservedDisk,
     SharedDisk,
     Systemd,
     Vip,
@@ -134,9 +140,50 @@ def test_a_disk_starts_only_when_the_old_node_is_proven_off() -> None:
     )
 
 
+RESERVED = ReservedDisk(name="disk", uuid=DISK.uuid)
+
+
+def test_what_stands_on_a_reserved_disk_starts_upon_its_reservation() -> None:
+    service = msgspec.structs.replace(WEB, name="app", depends_on=("fs",))
+    alone = msgspec.structs.replace(WEB, name="alone", depends_on=())
+    disk, mount, app, other = specs_of((RESERVED, MOUNT, service, alone), DataMode.SHARED_DISK)
+    assert disk.disk == mount.disk == app.disk == DISK.uuid
+    assert other.disk == ""
+    assert disk.suffices == app.suffices == enough(Need.EXCLUSIVE)
+    assert config_of(disk) == ReservedDiskConfig("disk", DISK.uuid)
+    found = config_of(mount)
+    assert isinstance(found, FilesystemConfig)
+    assert [each.uuid for each in found.on_disks] == [DISK.uuid]
+
+
+def test_what_stands_on_two_reserved_disks_may_be_on_either() -> None:
+    second = ReservedDisk(name="second", uuid="6000c298-0000-0000-0000-000000000000")
+    mount = msgspec.structs.replace(MOUNT, depends_on=("disk", "second"))
+    specs = {spec.name: spec for spec in specs_of((RESERVED, second, mount), DataMode.SHARED_DISK)}
+    assert specs["fs"].disk in {DISK.uuid, second.uuid}
+    found = config_of(specs["fs"])
+    assert isinstance(found, FilesystemConfig)
+    assert {each.uuid for each in found.on_disks} == {DISK.uuid, second.uuid}
+
+
+def test_no_reservation_lets_a_disk_that_moves_start() -> None:
+    moving = msgspec.structs.replace(DISK, name="moving", depends_on=("disk",))
+    both = msgspec.structs.replace(MOUNT, depends_on=("moving", "disk"))
+    specs = {spec.name: spec for spec in specs_of((RESERVED, moving, both), DataMode.SHARED_DISK)}
+    assert specs["moving"].disk == ""
+
+
+def test_a_mount_without_a_reserved_disk_is_what_it_was() -> None:
+    """A change of the fingerprint would stop and start it when the agent is updated."""
+    _, mount = specs_of((DISK, MOUNT), DataMode.SHARED_DISK)
+    assert "onDisks" not in mount.fingerprint
+
+
 @pytest.mark.parametrize("data", [DataMode.NONE, DataMode.REPLICATED])
 def test_a_disk_needs_a_cluster_that_proves_the_old_node_off(data: DataMode) -> None:
     check_data_mode((WEB, DISK, MOUNT), DataMode.SHARED_DISK)
+    with pytest.raises(UserError, match="resource disk is a disk that only one node"):
+        check_data_mode((RESERVED,), data)
     with pytest.raises(UserError, match="resource disk, fs is a disk that only one node") as no:
         check_data_mode((WEB, DISK, MOUNT), data)
     assert "SharedDisk" in no.value.remedy

@@ -162,6 +162,15 @@ def _shared_without_witness(spec: Document) -> None:
     spec.update(data="SharedDisk", witnesses=[])
 
 
+def _shared_in_two_places(spec: Document) -> None:
+    spec["data"] = "SharedDisk"
+    spec["nodes"][1]["infrastructureRef"] = {"name": "elsewhere"}
+
+
+def _without_file(spec: Document) -> None:
+    del spec["sharedDisk"]["vmdk"]
+
+
 CA_BOTH = {
     "server": "vcenter",
     "credentialsSecretRef": {"name": "vcenter"},
@@ -257,6 +266,16 @@ REFUSALS = (
         "a_shared_disk_without_fencing",
         changed(CLUSTER, lambda s: s.update(data="SharedDisk", fencing={"policy": "Never"})),
         "data is SharedDisk and fencing.policy is Never",
+    ),
+    Refusal(
+        "one_disk_in_two_places",
+        changed(CLUSTER, _shared_in_two_places),
+        "data is SharedDisk, but the nodes are in different infrastructures",
+    ),
+    Refusal(
+        "a_disk_that_moves_without_its_file",
+        changed(SHARED_DISK, _without_file),
+        "a disk that moves is attached by the operator",
     ),
     Refusal(
         "a_bound_where_nothing_may_be_lost",
@@ -372,6 +391,12 @@ CHANGES = (
         changed(VIP, _set("clusterRef.name", "other")),
         "clusterRef cannot change: delete this HAResource",
         before=VIP,
+    ),
+    Refusal(
+        "the_mode_of_a_disk_stays",
+        changed(SHARED_DISK, _set("sharedDisk.mode", "Reserved")),
+        "sharedDisk.mode cannot change: delete this HAResource",
+        before=SHARED_DISK,
     ),
     Refusal(
         "the_type_of_a_resource_stays",

@@ -190,6 +190,13 @@ def test_a_move_names_all_that_it_is() -> None:
     assert found == Move("disk", spec, "b")
 
 
+def test_a_disk_that_is_reserved_is_never_moved() -> None:
+    reserved = resource("disk", sharedDisk={**DISK, "mode": "Reserved"})
+    assert disks_of([reserved], {}) == {}
+    group = declared_group(cluster(data="SharedDisk", witnesses=[{"name": "w"}]), [reserved], {})
+    assert disks_of([], group.declared) == {}
+
+
 def test_a_disk_whose_object_is_gone_moves_on_while_the_agents_keep_it() -> None:
     group = declared_group(cluster(data="SharedDisk", witnesses=[{"name": "w"}]), [disk()], {})
     found = disks_of([resource("web")], group.declared)

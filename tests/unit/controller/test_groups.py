@@ -12,7 +12,7 @@ from standfast.controller.authorities import Declared, Register
 from standfast.controller.groups import declared_group, in_service, next_number
 from standfast.errors import UserError
 from standfast.wire.api import MemberStatus, ResourceStatus
-from standfast.wire.resources import Filesystem, SharedDisk, Systemd, Vip
+from standfast.wire.resources import Filesystem, ReservedDisk, SharedDisk, Systemd, Vip
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 NODES = [
@@ -180,6 +180,16 @@ def test_disks_reach_the_agents_by_their_names_in_the_guest() -> None:
         ("noatime",),
     )
     assert (found.fs_type, found.fsck, found.depends_on) == ("xfs", "Never", ("disk",))
+
+
+def test_a_disk_that_is_reserved_is_another_kind_for_the_agents() -> None:
+    """An agent that knows only disks that move refuses it, and does not wait for it to come."""
+    of = cluster(data="SharedDisk", witnesses=[{"name": "w"}])
+    reserved = {"mode": "Reserved", "uuid": DISK["uuid"]}
+    (disk,) = declared_group(of, [resource("disk", sharedDisk=reserved)], {}).resources
+    assert disk == ReservedDisk(name="disk", uuid="6000c298-595b-f457-5739-e9105b2c0c2d")
+    with pytest.raises(UserError, match="one and two both want"):
+        declared_group(of, [resource(name, sharedDisk=reserved) for name in ("one", "two")], {})
 
 
 def test_disks_need_a_cluster_that_proves_the_old_node_off() -> None:

@@ -24,6 +24,7 @@ class FilesystemConfig:
         fs_type: `ext4` or `xfs`.
         options: Mount options beside `rw`.
         fsck: What is done before each mount.
+        on_disks: Disks whose reservation lets it start, so it must be on one of them.
     """
 
     name: str
@@ -32,6 +33,7 @@ class FilesystemConfig:
     fs_type: str
     options: tuple[str, ...] = ()
     fsck: Fsck = Fsck.PREEN
+    on_disks: "tuple[SharedDiskConfig, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +55,23 @@ class SharedDiskConfig:
         """Names under which the guest may know it, the usual one first."""
         plain = re.sub(r"[^0-9a-f]", "", self.uuid.lower())
         return (self.by_id / f"wwn-0x{plain}", self.by_id / f"scsi-3{plain}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedDiskConfig:
+    """A disk that is attached to all VMs, and reserved for one of them by its storage.
+
+    Args:
+        name: Name of the resource.
+        uuid: Of the disk.
+        by_id: Where the guest's ids are.
+    """
+
+    name: str
+    uuid: str
+    by_id: Path = Path("/dev/disk/by-id")
+
+    @property
+    def disk(self) -> SharedDiskConfig:
+        """How it is found and used in the guest."""
+        return SharedDiskConfig(self.name, self.uuid, self.by_id)

@@ -33,6 +33,21 @@ def number(path: Path) -> str | None:
     return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
 
 
+def disks_under(path: Path) -> frozenset[str]:
+    """Numbers of the whole disks that a partition or a volume is made of; a disk is its own."""
+    mine = number(path)
+    return frozenset() if mine is None else _under((SYS / mine).resolve())
+
+
+def _under(directory: Path) -> frozenset[str]:
+    below = list((directory / "slaves").glob("*"))
+    if below:
+        return frozenset().union(*(_under(each.resolve()) for each in below))
+    if (directory / "partition").exists():
+        return _under(directory.parent)
+    return frozenset({(directory / "dev").read_text().strip()})
+
+
 def is_claimed(path: Path) -> bool:
     """Whether somebody has it for himself: a file system, a check, a volume on top of it.
 

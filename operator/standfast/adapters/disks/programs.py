@@ -19,10 +19,17 @@ STUCK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a program ended."""
+    """How a program ended.
+
+    Attributes:
+        status: Its exit status.
+        said: The end of what it said, for sentences.
+        out: All that it wrote to its standard output.
+    """
 
     status: int
     said: str
+    out: str = ""
 
 
 class Programs:
@@ -67,7 +74,8 @@ class Programs:
             await self._end(process)
         assert process.returncode is not None, "it was waited for"
         words = (errors.strip() or out.strip()).decode(errors="replace").splitlines()
-        return Done(process.returncode, "; ".join(line.strip() for line in words[-3:])[-400:])
+        said = "; ".join(line.strip() for line in words[-3:])[-400:]
+        return Done(process.returncode, said, out.decode(errors="replace"))
 
     async def end(self) -> bool:
         """Kill what still runs; says whether all of it is gone."""

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import assert_never
 
-from standfast.adapters.disks.config import FilesystemConfig, SharedDiskConfig
+from standfast.adapters.disks.config import FilesystemConfig, ReservedDiskConfig, SharedDiskConfig
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
 from standfast.adapters.drivers.filesystem import FilesystemDriver
 from standfast.adapters.drivers.host import DriverHost, linux_host
 from standfast.adapters.drivers.postgresql import PostgresqlDriver
+from standfast.adapters.drivers.reserved_disk import ReservedDiskDriver
 from standfast.adapters.drivers.shared_disk import SharedDiskDriver
 from standfast.adapters.drivers.systemd import SystemdDriver
 from standfast.adapters.drivers.vip import VipDriver
@@ -20,6 +21,7 @@ __all__ = [
     "DriverHost",
     "FilesystemConfig",
     "PostgresqlConfig",
+    "ReservedDiskConfig",
     "SharedDiskConfig",
     "SystemdConfig",
     "VipConfig",
@@ -33,6 +35,7 @@ CONFIG_TYPES: Mapping[str, type[DriverConfig]] = {
     "postgresql": PostgresqlConfig,
     "filesystem": FilesystemConfig,
     "sharedDisk": SharedDiskConfig,
+    "reservedDisk": ReservedDiskConfig,
 }
 """The word in the spec's `type`, and the configuration its driver takes."""
 
@@ -50,5 +53,7 @@ def make_driver(config: DriverConfig, host: DriverHost) -> ResourceDriver:
             return FilesystemDriver(config, host)
         case SharedDiskConfig():
             return SharedDiskDriver(config, host)
+        case ReservedDiskConfig():
+            return ReservedDiskDriver(config, host)
         case _:
             assert_never(config)

@@ -7,7 +7,7 @@ passes budgets as arguments and decides when to look.
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
-from standfast.adapters.disks.config import FilesystemConfig, SharedDiskConfig
+from standfast.adapters.disks.config import FilesystemConfig, ReservedDiskConfig, SharedDiskConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
 
 
@@ -43,4 +43,11 @@ class SystemdConfig:
     unit: str
 
 
-DriverConfig = VipConfig | SystemdConfig | PostgresqlConfig | FilesystemConfig | SharedDiskConfig
+DriverConfig = (
+    VipConfig
+    | SystemdConfig
+    | PostgresqlConfig
+    | FilesystemConfig
+    | SharedDiskConfig
+    | ReservedDiskConfig
+)

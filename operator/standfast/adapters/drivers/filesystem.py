@@ -83,6 +83,7 @@ class FilesystemDriver:
         if in_the_way is not None:
             raise in_the_way
         device = await self._device()
+        await asyncio.to_thread(self._refuse_other_disk, device)
         use = await asyncio.to_thread(use_of, (device,), self._config.mount_point)
         self._tenure.go_on_only_if(attempt)
         if not self._is_right(use, device):
@@ -237,6 +238,21 @@ class FilesystemDriver:
     def _real_names(self) -> list[str]:
         device = self._config.device
         return [] if "=" in device else [str(Path(device).resolve())]
+
+    def _refuse_other_disk(self, device: Path) -> None:
+        """What lets it start is the reservation of certain disks, and holds for no other."""
+        wanted = self._config.on_disks
+        if not wanted:
+            return
+        numbers = {devices.number(path) for disk in wanted for path in disk.paths}
+        if not devices.disks_under(device) <= numbers:
+            uuids = ", ".join(disk.uuid for disk in wanted)
+            raise UserError(
+                f"{self.name}: {device} is not on the reserved disk that it depends on ({uuids}), "
+                "so that nobody else mounts it is not proven",
+                remedy=f"correct spec.filesystem.device of HAResource {self.name}, as "
+                f"{wanted[0].paths[0]}, or its spec.dependsOn",
+            )
 
     def _refuse_foreign(self, use: Use) -> None:
         device, point = self._config.device, self._config.mount_point

@@ -9,7 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from standfast.ports.events import Alert
 from standfast.ports.guard import Target
 from standfast.ports.replication import Replica
-from standfast.ports.resource import Foreseeing, Health, Report, ResourceDriver, ResourceState
+from standfast.ports.resource import (
+    Excluding,
+    Foreseeing,
+    Health,
+    Report,
+    ResourceDriver,
+    ResourceState,
+)
 
 Plan = Callable[[str, Sequence[Target]], Awaitable[None]]
 """`Guard.plan`."""
@@ -24,6 +31,7 @@ class GuardedDriver:
     def __init__(self, driver: ResourceDriver, plan: Plan, targets: Targets) -> None:
         self._driver = driver
         self.replica = replica_of(driver)
+        self.excluder = excluder_of(driver)
         self._plan = plan
         self._targets = targets
 
@@ -68,6 +76,13 @@ class GuardedDriver:
 
     async def close(self) -> None:
         await self._driver.close()
+
+
+def excluder_of(driver: ResourceDriver) -> Excluding | None:
+    """The part of this driver that keeps others out of a disk; none when it has none."""
+    if isinstance(driver, GuardedDriver):
+        return driver.excluder
+    return driver if isinstance(driver, Excluding) else None
 
 
 def replica_of(driver: ResourceDriver) -> Replica | None:

@@ -49,8 +49,23 @@ class SharedDiskDriver:
     def name(self) -> str:
         return self._config.name
 
+    @property
+    def is_up(self) -> bool:
+        """Started or adopted here, and not seen gone since."""
+        return self._tenure.is_up
+
+    def device(self) -> Path | None:
+        """Where it is in this machine now."""
+        found = (path for path in self._config.paths if devices.number(path) is not None)
+        return next(found, None)
+
+    def give_up(self, report: Report, change: Change, message: str) -> None:
+        """It is of no use any more, and not by our doing."""
+        self._tenure.is_up = False
+        report(self._event(change, message))
+
     async def probe(self) -> ResourceState:
-        disk = self._disk()
+        disk = self.device()
         if disk is None:
             return ResourceState(Presence.STOPPED, f"{self._config.uuid} is not attached")
         try:
@@ -82,16 +97,16 @@ class SharedDiskDriver:
 
     async def stop(self, budget_ms: int) -> None:
         with self._tenure.ending():
-            disk = self._disk()
+            disk = self.device()
             if disk is None or await self._is_systems(disk):
                 return
-            await self._clearing.gently(_nodes(disk), None, budget_ms / 1000)
+            await self._clearing.gently(nodes_of(disk), None, budget_ms / 1000)
             await asyncio.to_thread(_close, disk)
 
     async def kill(self) -> None:
         with self._tenure.ending():
-            while (disk := self._disk()) is not None and not await self._is_systems(disk):
-                await self._clearing.hard(_nodes(disk), None)
+            while (disk := self.device()) is not None and not await self._is_systems(disk):
+                await self._clearing.hard(nodes_of(disk), None)
                 if await asyncio.to_thread(_closed, disk):
                     return
                 await asyncio.sleep(LOOK_S)
@@ -101,23 +116,22 @@ class SharedDiskDriver:
 
     async def watch(self, report: Report) -> None:
         """Looks: no signal tells a process that a disk came or went, without udev."""
-        was_there = self._disk() is not None
+        was_there = self.device() is not None
         was_open = was_there and self._is_open()
         while True:
             await asyncio.sleep(LOOK_S)
-            is_there = self._disk() is not None
+            is_there = self.device() is not None
             is_open = is_there and self._is_open()
             if self._tenure.is_up and not is_open:
-                self._tenure.is_up = False
                 what = "was set read-only" if is_there else "was detached"
-                report(self._event(Change.DIED, f"{self._config.uuid} {what}, and not by us"))
+                self.give_up(report, Change.DIED, f"{self._config.uuid} {what}, and not by us")
             elif is_open and not was_open and self._tenure.would_be_strange:
                 message = f"{self._config.uuid} is here and takes writes, and not by us"
                 report(self._event(Change.APPEARED, message))
             was_open = is_open
 
     async def check(self) -> Health:
-        disk = self._disk()
+        disk = self.device()
         if disk is None:
             return Health(Verdict.DOWN, f"{self._config.uuid} is not attached to this VM")
         if not self._is_open():
@@ -140,11 +154,6 @@ class SharedDiskDriver:
     async def close(self) -> None:
         await self._programs.end()
 
-    def _disk(self) -> Path | None:
-        """Where it is in this machine now."""
-        found = (path for path in self._config.paths if devices.number(path) is not None)
-        return next(found, None)
-
     async def _attached(self) -> Path:
         try:
             async with asyncio.timeout(ATTACHED_S):
@@ -160,7 +169,7 @@ class SharedDiskDriver:
 
     async def _appeared(self) -> Path:
         while True:
-            disk = self._disk()
+            disk = self.device()
             if disk is not None:
                 return disk
             await asyncio.sleep(LOOK_S)
@@ -171,12 +180,12 @@ class SharedDiskDriver:
 
     def _look(self, disk: Path) -> tuple[bool, Use]:
         """Whether it takes writes, and who uses it. Blocks."""
-        nodes = _nodes(disk)
+        nodes = nodes_of(disk)
         is_open = any(not devices.is_read_only(node) for node in nodes)
         return is_open, use_of(nodes)
 
     def _is_open(self) -> bool:
-        disk = self._disk()
+        disk = self.device()
         try:
             return disk is not None and not devices.is_read_only(disk)
         except OSError:
@@ -186,13 +195,14 @@ class SharedDiskDriver:
         return ResourceEvent(self.name, change, message, self._host.clock.now_ms())
 
 
-def _nodes(disk: Path) -> tuple[Path, ...]:
+def nodes_of(disk: Path) -> tuple[Path, ...]:
+    """The device nodes of a disk and its partitions."""
     return (disk, *devices.partitions(disk))
 
 
 def _set_all(disk: Path, *, read_only: bool) -> None:
     try:
-        for node in _nodes(disk):
+        for node in nodes_of(disk):
             devices.set_read_only(node, read_only=read_only)
     except OSError as error:
         raise TransientError(f"{disk} went while it was taken: {error}") from error

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from standfast.adapters.disks.config import FilesystemConfig, SharedDiskConfig
+from standfast.adapters.disks.config import FilesystemConfig, ReservedDiskConfig, SharedDiskConfig
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.postgresql.config import PostgresqlConfig
@@ -22,7 +22,7 @@ async def targets_of(config: DriverConfig, host: DriverHost) -> Sequence[Target]
             return (CgroupTarget(group, config.unit),) if group else ()
         case FilesystemConfig():
             return (MountTarget(str(config.mount_point)),)
-        case SharedDiskConfig():
+        case SharedDiskConfig() | ReservedDiskConfig():
             return ()  # nothing writes to it but what is mounted from it
         case _:
             assert_never(config)

@@ -118,6 +118,11 @@ class FakeDriver:
         if was_ours:
             self._tell(Change.DIED, message)
 
+    def oust(self, message: str = "a later holder took it") -> None:
+        """A later holder takes it."""
+        self.presence = Presence.STOPPED
+        self._tell(Change.OUSTED, message)
+
     def appear(self, message: str = "somebody started it") -> None:
         """It starts from outside."""
         self.presence = Presence.RUNNING

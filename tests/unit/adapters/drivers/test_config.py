@@ -8,6 +8,7 @@ from standfast.adapters.drivers import (
     DriverHost,
     FilesystemConfig,
     PostgresqlConfig,
+    ReservedDiskConfig,
     SharedDiskConfig,
     SystemdConfig,
     VipConfig,
@@ -15,6 +16,7 @@ from standfast.adapters.drivers import (
 )
 from standfast.adapters.drivers.filesystem import FilesystemDriver
 from standfast.adapters.drivers.postgresql import PostgresqlDriver
+from standfast.adapters.drivers.reserved_disk import ReservedDiskDriver
 from standfast.adapters.drivers.shared_disk import SharedDiskDriver
 from standfast.adapters.drivers.systemd import SystemdDriver
 from standfast.adapters.drivers.vip import VipDriver
@@ -31,6 +33,8 @@ async def test_every_type_has_its_driver() -> None:
     assert (type(database), database.name) == (PostgresqlDriver, "db")
     mount = make_driver(FilesystemConfig("fs", "LABEL=x", Path("/srv/x"), "ext4"), host)
     disk = make_driver(SharedDiskConfig("disk", "6000c298"), host)
+    reserved = make_driver(ReservedDiskConfig("reserved", "6000c298"), host)
+    assert (type(reserved), reserved.name) == (ReservedDiskDriver, "reserved")
     assert (type(mount), mount.name) == (FilesystemDriver, "fs")
     assert (type(disk), disk.name) == (SharedDiskDriver, "disk")
     assert (type(vip), vip.name) == (VipDriver, "ip")
@@ -41,5 +45,6 @@ async def test_every_type_has_its_driver() -> None:
         "postgresql": PostgresqlConfig,
         "filesystem": FilesystemConfig,
         "sharedDisk": SharedDiskConfig,
+        "reservedDisk": ReservedDiskConfig,
     }
     await host.close()
