@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from standfast.api.crdgen import REPOSITORY
+from standfast.api.words import ATTEST, Attestation, written
 from standfast.lab import kube, tools
 from standfast.lab.kubectl import until
 from tests.integration.lab_parts import lab_paths
@@ -158,6 +159,43 @@ def test_what_is_protected_by_its_annotation_is_deleted_only_without_it(server: 
     assert server.kubectl("annotate", "har", "web-vip", f"{mark}-").code == 0
     done = server.kubectl("delete", "har", "web-vip", "--dry-run=server")
     assert done.code == 0, done.err
+
+
+def _word(approver: str) -> str:
+    return written(Attestation(approver=approver, at="2026-01-01T00:00:00Z", node="a", boot="b"))
+
+
+def _says(server: Server, text: str, user: str = "editor") -> Done:
+    patch = json.dumps({"metadata": {"annotations": {ATTEST: text}}})
+    return server.kubectl("patch", "hac", "web", "--type=merge", "-p", patch, "--as", user)
+
+
+def test_who_vouches_is_who_the_api_server_says(server: Server) -> None:
+    """The approver on record cannot be chosen: not by another name, not by a second one."""
+    tricks = (
+        _word("admin"),
+        written(Attestation(approver="x", at='{"approver": "editor", ', node="a", boot="b")),
+        ' {"approver": "editor", "at": "", "node": "a", "boot": "b"}',
+        '{"node": "a", "approver": "editor", "at": "", "boot": "b"}',
+    )
+    for text in tricks:
+        refused = _says(server, text)
+        assert refused.code != 0, text
+        assert "you are editor" in refused.err, refused.err
+    said = _says(server, _word("editor"))
+    assert said.code == 0, said.err
+    # who leaves it as it stands need not be the one who said it
+    assert server.kubectl("label", "hac", "web", "a=b", "--as", "admin").code == 0
+    assert _says(server, _word("editor"), "admin").code == 0
+    assert _says(server, _word("editor") + " ", "admin").code != 0
+    odd = 'CORP\\\\ad"a'.replace("\\\\", "\\")
+    bound = server.kubectl(
+        "create", "rolebinding", "odd", "--clusterrole=standfast-editor", f"--user={odd}"
+    )
+    assert bound.code == 0, bound.err
+    said = _says(server, _word(odd), odd)
+    assert said.code == 0, said.err
+    assert server.kubectl("annotate", "hac", "web", f"{ATTEST}-").code == 0
 
 
 def test_a_namespace_with_protected_objects_goes_all_the_same(server: Server) -> None:

@@ -220,11 +220,21 @@ async def command(bed: OperatorBed, *arguments: str) -> tuple[int, str]:
         str(bed.kube.kubeconfig),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), "STANDFAST_APPROVER": "ada"},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "operator")},
     )
     said, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, said.decode()
+
+
+async def who(bed: OperatorBed) -> str:
+    """Under which name the API server knows the command line."""
+    answer = await bed.client._write(
+        "POST",
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        body={"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+    )
+    return str(answer["status"]["userInfo"]["username"])
 
 
 async def test_f38_recovered_with_whoever_is_left_and_whole_again(pair: OperatorBed) -> None:
@@ -276,6 +286,10 @@ async def test_f98_a_consent_is_shown_asked_for_and_used(kube: KubeLab, tmp_path
         code, said = await command(bed, "consent", CLUSTER, "--lose", other, "-y")
         assert code == 0, said
         assert await bed.active() == other
+        record = await bed.until(
+            lambda r: r.get("status", {}).get("approvedBy"), "FailoverRecord", f"{CLUSTER}-2"
+        )
+        assert record["status"]["approvedBy"].startswith(f"{await who(bed)}, ")
 
 
 async def test_an_attestation_stays_on_record(pair: OperatorBed) -> None:

@@ -3,9 +3,13 @@
 They are no desired state: a consent names one boot and one record, an attestation one boot, a
 recovery one incarnation and the minutes after it was said, a replacement one member. What they
 name is over once it was acted on, so that a manifest that carries one for ever repeats nothing.
-`kubectl standfast` writes them; who may annotate an HACluster may say them.
+`kubectl standfast` writes them; who may annotate an HACluster may say them. The approver is the
+user whom the API server authenticated: an admission policy of the chart compares it with the first
+member of the text, which is why nothing may stand twice in it.
 """
 
+import json
+from collections.abc import Iterable
 from typing import TypeVar
 
 from pydantic import Field, ValidationError
@@ -23,7 +27,9 @@ REPLACE = "standfast.dev/replace"
 class Word(Model):
     """Who says it, and when."""
 
-    approver: str = Field(max_length=256, description="Who says it.")
+    approver: str = Field(
+        max_length=256, description="Who says it: the user's name at the API server."
+    )
     at: str = Field(max_length=64, description="When, RFC 3339.")
     reason: str = Field(default="", max_length=1024, description="Why.")
 
@@ -56,6 +62,11 @@ class Recovery(Word):
 W = TypeVar("W", bound=Word)
 
 
+def written(word: Word) -> str:
+    """The text of the annotation: the approver first, as the admission policy demands."""
+    return json.dumps(word.model_dump(mode="json", by_alias=True), ensure_ascii=False)
+
+
 def word_in(annotations: dict[str, str], key: str, kind: type[W]) -> W | None:
     """What an annotation says; none when there is none.
 
@@ -66,11 +77,27 @@ def word_in(annotations: dict[str, str], key: str, kind: type[W]) -> W | None:
     if not text:
         return None
     try:
+        json.loads(text, object_pairs_hook=_each_once)
         return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
-        raise UserError(
-            f"annotation {key} does not read: {where}: {first['msg']}",
-            remedy="kubectl standfast writes it; or remove the annotation",
-        ) from error
+        raise _unreadable(key, f"{where}: {first['msg']}") from error
+    except ValueError as error:
+        raise _unreadable(key, str(error)) from error
+
+
+def _each_once(members: Iterable[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in members:
+        if name in found:
+            raise ValueError(f"{name} stands in it twice")
+        found[name] = value
+    return found
+
+
+def _unreadable(key: str, why: str) -> UserError:
+    return UserError(
+        f"annotation {key} does not read: {why}",
+        remedy="kubectl standfast writes it; or remove the annotation",
+    )

@@ -60,6 +60,7 @@ class Api:
         self.namespace = where.namespace or namespace
         self._objects = kube.CustomObjectsApi(connection)
         self._core = kube.CoreV1Api(connection)
+        self._authentication = kube.AuthenticationV1Api(connection)
 
     def get(self, model: type[T], name: str) -> T:
         """Return one object.
@@ -137,6 +138,19 @@ class Api:
                 _request_timeout=_TIMEOUT_S,
             )
         return read(model, _document(made))
+
+    def user(self) -> str:
+        """Return the name under which the API server knows the caller."""
+        with translated("asking the API server who you are"):
+            answer = self._authentication.create_self_subject_review(
+                kube.V1SelfSubjectReview(), _request_timeout=_TIMEOUT_S
+            )
+        user = answer.status.user_info if answer.status is not None else None
+        if user is None or not user.username:
+            raise UserError(
+                "the API server does not say who you are", remedy="kubectl auth whoami"
+            )
+        return str(user.username)
 
     def raw(self, path: str) -> Any:
         """Return what the API server answers to a path: JSON as data, else text.

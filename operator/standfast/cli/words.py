@@ -1,13 +1,11 @@
 """`consent`, `attest`, `recover`, `replace`: what only a person can say, said in so many words.
 
 Each shows what it is about, asks, and writes one annotation of the HACluster, which names the one
-moment that it is good for; the operator carries it to the members, who check it again. Refused
-for safety (exit code 3) when what is demanded is not there.
+moment that it is good for and the user whom the API server authenticated; the operator carries it
+to the members, who check it again. Refused for safety (exit code 3) when what is demanded is not
+there.
 """
 
-import getpass
-import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -80,7 +78,7 @@ def consent(
             boot=chosen.boot_id,
             record=chosen.record,
             loses=chosen.message,
-            **_who(reason),
+            **_who(api, reason),
         ),
     )
     _follow(api, cluster, lambda now: now.status.active == chosen.node, f"{chosen.node} serves")
@@ -124,7 +122,7 @@ def attest(api: Api, cluster: str, node: str, *, reason: str, yes: bool) -> None
         api,
         cluster,
         words.ATTEST,
-        words.Attestation(node=node, boot=member.boot_id, **_who(reason)),
+        words.Attestation(node=node, boot=member.boot_id, **_who(api, reason)),
     )
     click.echo(f"{node} counts as off in boot {member.boot_id}.", err=True)
 
@@ -176,7 +174,7 @@ def recover(api: Api, cluster: str, *, attested: tuple[str, ...], reason: str, y
         api,
         cluster,
         words.RECOVER,
-        words.Recovery(incarnation=incarnation, attested=attested, **_who(reason)),
+        words.Recovery(incarnation=incarnation, attested=attested, **_who(api, reason)),
     )
     _follow(
         api,
@@ -303,11 +301,10 @@ def _member(cluster: HACluster, name: str) -> MemberStatus:
     )
 
 
-def _who(reason: str) -> dict[str, Any]:
-    """Who says it, as this machine knows: what the API server's audit log says is the truth."""
-    approver = os.environ.get("STANDFAST_APPROVER") or getpass.getuser()
+def _who(api: Api, reason: str) -> dict[str, Any]:
+    """Who says it, as the API server authenticated them: it refuses any other name."""
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return {"approver": approver, "at": at, "reason": reason}
+    return {"approver": api.user(), "at": at, "reason": reason}
 
 
 def _ask(question: str, *, yes: bool) -> None:
@@ -319,8 +316,8 @@ def _ask(question: str, *, yes: bool) -> None:
 
 
 def _say(api: Api, cluster: str, key: str, word: words.Word) -> None:
-    text = json.dumps(word.model_dump(mode="json", by_alias=True))
-    api.patch(HACluster, cluster, {"metadata": {"annotations": {key: text}}})
+    said = words.written(word)
+    api.patch(HACluster, cluster, {"metadata": {"annotations": {key: said}}})
 
 
 def _follow(api: Api, cluster: str, claim: Callable[[HACluster], bool], done: str) -> None:
