@@ -1,7 +1,7 @@
 """A Kubernetes API server for tests of the operator: the lab's, with the CRDs of this tree."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,10 @@ class KubeLab:
     def endpoint(self) -> Endpoint:
         return of_kubeconfig(self.kubeconfig)
 
+    @property
+    def audit_log(self) -> Path:
+        return self.paths.kube_dir / "audit" / "log"
+
     def client(self) -> KubeClient:
         return KubeClient(self.endpoint, BootClock())
 
@@ -43,10 +47,19 @@ class KubeLab:
 
 
 @contextmanager
-def kube_lab(name: str) -> Iterator[KubeLab]:
-    """Run an API server with our kinds and a namespace `databases`."""
+def kube_lab(name: str, audit: Mapping[str, object] | None = None) -> Iterator[KubeLab]:
+    """Run an API server with our kinds and a namespace `databases`.
+
+    Args:
+        name: Of the lab.
+        audit: Audit policy; who called what is in `audit_log` then.
+    """
     with lab_paths(name) as paths:
         paths.root.mkdir()
+        if audit is not None:
+            policy = paths.kube_dir / "audit" / "policy.yaml"
+            policy.parent.mkdir(parents=True)
+            policy.write_text(yaml.safe_dump(dict(audit)))
         info = asyncio.run(kube.up(paths, "127.0.0.1"))
         lab = KubeLab(paths, info.kubeconfig)
         try:

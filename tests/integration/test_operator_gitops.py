@@ -4,18 +4,13 @@ The operator runs as the chart's ServiceAccount, with the rights that the chart 
 """
 
 import asyncio
-import base64
-import json
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from standfast.api.crdgen import REPOSITORY
-from standfast.lab import tools
+from tests.integration.chart_rights import as_the_chart_says
 from tests.integration.kube_parts import KubeLab, kube_lab
 from tests.integration.operator_bed import (
     CLUSTER,
@@ -47,41 +42,12 @@ async def pair(kube: KubeLab, tmp_path: Path) -> AsyncIterator[OperatorBed]:
         operator_bed(kube, vcenter, tmp_path, 72) as made,
     ):
         operator = made.operator()
-        operator.kubeconfig = await asyncio.to_thread(_as_the_chart_says, kube, tmp_path)
+        operator.kubeconfig = await asyncio.to_thread(as_the_chart_says, kube, tmp_path)
         operator.start()
         await made.declare()
         await made.enrol()
         await made.settled()
         yield made
-
-
-def _as_the_chart_says(kube: KubeLab, directory: Path) -> Path:
-    """Rights from the chart, and a kubeconfig of its ServiceAccount."""
-    programs = asyncio.run(tools.provide())
-    chart = REPOSITORY / "charts/standfast"
-    shown = subprocess.run(
-        [programs.helm, "template", "standfast", chart, "--namespace", NAMESPACE],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    wanted = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-    rights = [each for each in yaml.safe_load_all(shown) if each and each["kind"] in wanted]
-
-    def kubectl(*arguments: str, given: str | None = None) -> str:
-        return subprocess.run(
-            [programs.kubectl, "--kubeconfig", kube.kubeconfig, "-n", NAMESPACE, *arguments],
-            input=given, capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-
-    kubectl("apply", "-f", "-", given=yaml.safe_dump_all(rights))
-    token = kubectl("create", "token", "standfast-operator", "--duration=1h").strip()
-    config = yaml.safe_load(kube.kubeconfig.read_text())
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    claims = token.split(".")[1]
-    who = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
-    assert who == f"system:serviceaccount:{NAMESPACE}:standfast-operator"
-    path = directory / "as-the-chart-says.kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
 
 
 def managers(document: dict[str, Any], field: str) -> set[str]:

@@ -4,6 +4,9 @@ Called by `standfast-lab up` and `standfast-lab kube`, and by tests. Nodes and p
 business of `pods`. What is made is kept (certificates, ports, etcd's data), so `down` followed by
 `up` is an outage of the control plane and not a new one; removing the lab's directory is.
 
+Where `audit/policy.yaml` lies in its directory, the API server writes who called what to
+`audit/log`.
+
 `up` and `down` are asynchronous; what already runs is adopted.
 """
 
@@ -111,6 +114,7 @@ def _prepare(paths: LabPaths, address: str) -> Plan:
         kubelet_client=ca.issue("kubelet-client", Subject("kube-apiserver-kubelet-client")),
         token_key=signing_key(home / "pki" / "service-accounts.key"),
         controller_kubeconfig=home / "controller-manager.kubeconfig",
+        audit=home / "audit" if (home / "audit" / "policy.yaml").exists() else None,
     )
     admin = ca.issue("admin", ADMIN)
     controllers = ca.issue("controllers", Subject("system:kube-controller-manager"))

@@ -45,6 +45,7 @@ class Plan:
         kubelet_client: The pair by which the API server is known to the pod runner.
         token_key: Signs service-account tokens.
         controller_kubeconfig: The controller manager's.
+        audit: Directory with `policy.yaml`; who called what is written to `log` beside it.
     """
 
     address: str
@@ -59,6 +60,7 @@ class Plan:
     kubelet_client: Pair
     token_key: Path
     controller_kubeconfig: Path
+    audit: Path | None = None
 
     @property
     def url(self) -> str:
@@ -119,8 +121,18 @@ def kube_apiserver(plan: Plan, tools: Tools) -> tuple[str, ...]:
             "kubelet-preferred-address-types": "InternalIP",
             "allow-privileged": "true",
             "profiling": "false",
+            **_audited(plan),
         },
     )
+
+
+def _audited(plan: Plan) -> Mapping[str, Path]:
+    if plan.audit is None:
+        return {}
+    return {
+        "audit-policy-file": plan.audit / "policy.yaml",
+        "audit-log-path": plan.audit / "log",
+    }
 
 
 def kube_controller_manager(plan: Plan, tools: Tools) -> tuple[str, ...]:

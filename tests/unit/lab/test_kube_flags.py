@@ -1,5 +1,6 @@
 """The command lines of the control plane."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from standfast.lab import kube_flags
@@ -37,6 +38,12 @@ def test_the_api_server_listens_where_it_is_known_and_judges_by_rbac() -> None:
     assert "--bind-address=10.77.0.1" in argv
     assert "--authorization-mode=RBAC" in argv
     assert PLAN.url == "https://10.77.0.1:6443"
+
+
+def test_who_called_what_is_written_only_when_asked_for() -> None:
+    assert not [flag for flag in kube_flags.kube_apiserver(PLAN, TOOLS) if "audit" in flag]
+    argv = kube_flags.kube_apiserver(replace(PLAN, audit=Path("/audit")), TOOLS)
+    assert {"--audit-policy-file=/audit/policy.yaml", "--audit-log-path=/audit/log"} <= {*argv}
 
 
 def test_pods_are_not_evicted_because_the_machine_slept() -> None:
