@@ -43,9 +43,14 @@ def kind(name: str) -> Collection:
 
 @dataclass
 class Machine(Party):
-    """An agent with a boot of its own at every start."""
+    """An agent with a boot of its own at every start.
+
+    Attributes:
+        packages: Directories in front of the sources of this tree: another version of them.
+    """
 
     boot: str = ""
+    packages: tuple[str, ...] = ()
 
     def start(self) -> None:
         self.boot = str(uuid.uuid4())
@@ -54,7 +59,7 @@ class Machine(Party):
         boot_file.write_text(self.boot + "\n")
         environment = {
             **os.environ,
-            "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}",
+            "PYTHONPATH": ":".join((*self.packages, f"{ROOT / 'operator'}", f"{ROOT}")),
             "STANDFAST_STATE": str(self.directory / "state"),
             "STANDFAST_RUN": str(self.directory / "run"),
             "STANDFAST_BUNDLE": str(self.directory / "bundle.json"),

@@ -12,6 +12,7 @@ from pydantic import Field
 from standfast.api.base import KubeObject, LocalRef, Model
 from standfast.api.cluster_status import HAClusterStatus
 from standfast.api.markers import ListMap, ListSet, Rule, immutable
+from standfast.api.rolling import RollingMaintenance
 from standfast.api.scalars import Address, Duration, Label, Uuid, between, duration_ms
 from standfast.core import record, timing, window
 
@@ -269,6 +270,12 @@ class HAClusterSpec(Model):
             ),
         ),
         Rule(
+            cel="!has(self.rolling) || "
+            "self.rolling.done.all(d, self.nodes.exists(n, n.name == d))",
+            message="rolling.done names what is not a node of spec.nodes: correct it",
+            holds=lambda c: c.rolling is None or {*c.rolling.done} <= {n.name for n in c.nodes},
+        ),
+        Rule(
             cel="!has(self.maxDataLoss) || self.data == 'ReplicatedAsync'",
             message="maxDataLoss is set, but only data: ReplicatedAsync ever loses an "
             "acknowledged write: remove it, or set spec.data to ReplicatedAsync",
@@ -327,6 +334,12 @@ class HAClusterSpec(Model):
     placement: Placement = Field(default=Placement(), description="Which node is to be active.")
     fencing: Fencing = Field(
         default=Fencing(), description="How it is made sure that a failed node cannot write."
+    )
+    rolling: RollingMaintenance | None = Field(
+        default=None,
+        description="Maintenance of all nodes, one after the other: standbys first, then service "
+        "moves once, then the node that was active. It stops at the first doubt. To end it, "
+        "remove it: a node that is out returns to service.",
     )
     paused: bool = Field(
         default=False,

@@ -13,6 +13,7 @@ from standfast.api.base import Model, ObservedGeneration
 from standfast.api.conditions import Conditions
 from standfast.api.markers import Clip, ListMap
 from standfast.api.resource import ResourceState
+from standfast.api.rolling import RollingStatus
 from standfast.api.scalars import (
     Count,
     Label,
@@ -314,6 +315,9 @@ class HAClusterStatus(Model):
     )
     last_failover: LastFailover | None = Field(
         default=None, description="The last time service moved."
+    )
+    rolling: RollingStatus | None = Field(
+        default=None, description="How far the round of maintenance in spec.rolling has come."
     )
     decision: Decision | None = Field(
         default=None, description="What the operator is doing now, and why."

@@ -68,7 +68,7 @@ def maintenance(
     patch = maintenance_patch(found, node, on=state == "on")
     if state == "on" and not force:
         refuse_last(found, node)
-    _make(api, cluster, patch, only_print=only_print, output=output)
+    make_patch(api, cluster, patch, only_print=only_print, output=output)
     if wait and not only_print and state == "on":
         _wait_until_free(api, cluster, node, timeout)
 
@@ -88,7 +88,7 @@ def pause(api: Api, cluster: str, *, only_print: bool, output: str | None) -> No
     The agents still fail over by themselves. The condition Paused says since when.
     """
     api.get(HACluster, cluster)
-    _make(api, cluster, paused_patch(on=True), only_print=only_print, output=output)
+    make_patch(api, cluster, paused_patch(on=True), only_print=only_print, output=output)
 
 
 @click.command(
@@ -103,7 +103,7 @@ def pause(api: Api, cluster: str, *, only_print: bool, output: str | None) -> No
 def resume(api: Api, cluster: str, *, only_print: bool, output: str | None) -> None:
     """Let the operator act on CLUSTER again: the end of `pause`."""
     api.get(HACluster, cluster)
-    _make(api, cluster, paused_patch(on=False), only_print=only_print, output=output)
+    make_patch(api, cluster, paused_patch(on=False), only_print=only_print, output=output)
 
 
 def paused_patch(*, on: bool) -> Patch:
@@ -154,7 +154,10 @@ def as_command(cluster: str, namespace: str, patch: Patch) -> str:
     return f"kubectl patch hacluster {cluster} -n {namespace} --type={kind} -p '{said}'"
 
 
-def _make(api: Api, cluster: str, patch: Patch, *, only_print: bool, output: str | None) -> None:
+def make_patch(
+    api: Api, cluster: str, patch: Patch, *, only_print: bool, output: str | None
+) -> None:
+    """Make a patch of a cluster, or print it."""
     shown = as_command(cluster, api.namespace, patch)
     if only_print:
         click.echo(data.dumped({"patch": patch}, output) if output else shown, nl=not output)

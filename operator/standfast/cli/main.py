@@ -17,6 +17,7 @@ from standfast.cli.declaring import maintenance, pause, resume
 from standfast.cli.enroll import enroll
 from standfast.cli.explain import explain
 from standfast.cli.history import history
+from standfast.cli.rolling import rolling
 from standfast.cli.simulate import simulate
 from standfast.cli.status import status
 from standfast.cli.switchover import switchover
@@ -48,6 +49,7 @@ for _command in (
     enroll,
     check,
     maintenance,
+    rolling,
     pause,
     resume,
     collect,

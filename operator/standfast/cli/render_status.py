@@ -115,13 +115,17 @@ def _conditions(status: HAClusterStatus, now: datetime) -> Table:
 def _nodes(cluster: HACluster) -> Table:
     seen = {node.name: node for node in cluster.status.nodes}
     table = text.columns("NODE", "ROLE", "REACHABLE", "ELIGIBLE", "POWER", "HOST", "AGENT")
+    turn = cluster.status.rolling
+    out = turn.out if turn is not None and cluster.spec.rolling is not None else frozenset()
     for node in cluster.spec.nodes:
         found = seen.get(node.name)
         if found is None:
             table.add_row(node.name, *(text.word("unknown") for _ in range(4)), "-", "-")
             continue
         name = Text(node.name)
-        if node.maintenance:
+        if node.name in out:
+            name.append(" (rolling)", style="warn")
+        elif node.maintenance:
             name.append(" (maintenance)", style="warn")
         table.add_row(
             name,
@@ -205,6 +209,11 @@ def _facts(status: HAClusterStatus, now: datetime) -> list[RenderableType]:
             Text("Last moved", style="head"),
             f"{text.age(moved.time, now)} ago by {kind}, {route}, in {text.length(moved.took_ms)}",
         )
+    turn = status.rolling
+    if turn:
+        grid.add_row(Text("Rolling", style="head"), f"{turn.name}: {turn.message}")
+        if turn.remedy:
+            grid.add_row("", f"fix: {turn.remedy}")
     if status.decision:
         decision = status.decision
         grid.add_row(Text("Now", style="head"), decision.message or decision.reason)

@@ -10,7 +10,8 @@ from functools import partial
 
 from standfast.adapters.kube.recorder import Happening
 from standfast.api.cluster import HACluster
-from standfast.controller import observation, records
+from standfast.api.rolling import RollingPhase, RollingStatus
+from standfast.controller import observation, records, rolling
 from standfast.controller.disks import DiskMover
 from standfast.controller.execution import Field
 from standfast.controller.gathering import Gatherer, Scenery
@@ -108,9 +109,11 @@ class Clusters:
         )
         window = scenery.cluster.spec.placement.window
         is_closed = window is not None and not window.to_core().is_open(datetime.now(UTC))
+        want = observation.wanted(scenery.cluster)
         want = replace(
-            observation.wanted(scenery.cluster),
+            want,
             timing=scenery.timing,
+            failback=want.failback and not _is_rolling(scenery.cluster),
             failback_closed=is_closed,
         )
         seen = observation.observe(sources, memory, now_ms)
@@ -129,9 +132,14 @@ class Clusters:
         is_moving = await self._mover.step(scenery, field, want, seen)
         if left_ms > 0:
             return left_ms
-        await self._report(judged, scenery, View(want, seen, decision), provision)
+        view = View(want, seen, decision)
+        turn = self._roll(judged, scenery, view, provision)
+        await self._report(judged, scenery, view, provision, turn)
+        if turn != scenery.cluster.status.rolling:
+            self._parts.queue.add(scenery.key)
         memory.decided, memory.seen, memory.is_shown = decision, seen, True
-        return again_ms(want, seen, decision, is_moving=is_moving)
+        is_soon = is_moving or (turn is not None and turn.phase in rolling.SOON)
+        return again_ms(want, seen, decision, is_moving=is_soon)
 
     # ---------------------------------------------------------------- observe
 
@@ -275,8 +283,43 @@ class Clusters:
 
     # ---------------------------------------------------------------- report
 
-    async def _report(
+    def _roll(
         self, judged: Judged, scenery: Scenery, view: View, provision: Provision
+    ) -> RollingStatus | None:
+        """The next step of the declared round; it is acted on once it is written."""
+        before = scenery.cluster.status.rolling
+        scene = rolling.Scene(
+            want=view.want,
+            seen=view.seen,
+            names=tuple(node.name for node in scenery.declared.spec.nodes),
+            versions={
+                name: line.now.agent_version
+                for name, line in scenery.lines.items()
+                if line.now is not None
+            },
+            blocked=scenery.stalled or provision.stalled or provision.converging,
+            now=datetime.now(UTC),
+        )
+        after = rolling.step(scenery.declared.spec.rolling, before, scene)
+        if after is None or (before is not None and before.phase is after.phase):
+            return after
+        said = f"round {after.name}: {after.message}"
+        logger(cluster=f"{scenery.key.namespace}/{scenery.key.name}").info(
+            "Rolling", phase=after.phase, reason=after.reason, why=said
+        )
+        is_bad = after.phase is RollingPhase.STOPPED
+        self._parts.recorder.record(
+            Happening(judged.regarding, after.reason, said, warning=is_bad, action="Roll")
+        )
+        return after
+
+    async def _report(
+        self,
+        judged: Judged,
+        scenery: Scenery,
+        view: View,
+        provision: Provision,
+        turn: RollingStatus | None,
     ) -> None:
         want, seen, decision = view.want, view.seen, view.decision
         self._forget_fences(scenery, seen)
@@ -306,6 +349,7 @@ class Clusters:
             kept=_kept(scenery),
             stalled=scenery.stalled or provision.stalled or _unknown_vm(seen),
             converging=provision.converging,
+            rolling=turn,
             last=records.last_failover(scenery.cluster, told, self._parts.store),
         )
         async with self._parts.statuses.lock(judged.key):
@@ -372,6 +416,13 @@ def _is_awaited(held: Connected, uuid: str, now_ms: int) -> bool:
     if trouble is None:
         return uuid not in inventory.vms and uuid not in inventory.missing
     return trouble is SILENT
+
+
+def _is_rolling(cluster: HACluster) -> bool:
+    """A round moves service once: it does not go back by itself before the end."""
+    spec, status = cluster.spec.rolling, cluster.status.rolling
+    is_this = spec is not None and status is not None and spec.name == status.name
+    return is_this and status is not None and status.is_under_way
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

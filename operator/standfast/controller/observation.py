@@ -14,6 +14,7 @@ from standfast.controller.authorities import Register
 from standfast.controller.infrastructures import FACTS_AGE_MS_MAX, SILENT, Connected
 from standfast.controller.listening import Line
 from standfast.controller.memory import Memory
+from standfast.controller.seats import rolled_out
 from standfast.core.fencing import Contact, OffSeen, boot_is_over
 from standfast.core.placement import not_ready
 from standfast.core.record import DataMode, MemberKind
@@ -58,10 +59,14 @@ class Sources:
 
 def wanted(cluster: HACluster) -> Wanted:
     """What is declared, as the core reads it."""
-    spec = cluster.spec
+    spec, out = cluster.spec, rolled_out(cluster)
+    round_name = spec.rolling.name if spec.rolling is not None else ""
     return Wanted(
         name=cluster.metadata.name,
-        nodes=tuple(WantedNode(node.name, node.maintenance) for node in spec.nodes),
+        nodes=tuple(
+            WantedNode(node.name, node.maintenance, round_name if node.name in out else "")
+            for node in spec.nodes
+        ),
         witnesses=tuple(witness.name for witness in spec.witnesses),
         data=DataMode(spec.data.value),
         loss_max=loss_bytes_max(spec),

@@ -29,7 +29,9 @@ from standfast.api.cluster_status import (
 )
 from standfast.api.conditions import Condition, ConditionType
 from standfast.api.resource import ResourceState
+from standfast.api.rolling import RollingPhase, RollingStatus
 from standfast.api.scalars import Truth
+from standfast.controller import rolling
 from standfast.controller.authorities import Register
 from standfast.controller.listening import Line
 from standfast.controller.members import is_joint
@@ -71,12 +73,15 @@ class Findings:
     kept: tuple[str, ...] = ()
     stalled: Claim | None = None
     converging: Claim | None = None
+    rolling: RollingStatus | None = None
     last: LastFailover | None = None
 
 
 def claims(found: Findings) -> Claims:
     """All conditions of a cluster."""
     want, seen = found.want, found.seen
+    round_ = rolling.claim(found.rolling)
+    is_stopped = found.rolling is not None and found.rolling.phase is RollingPhase.STOPPED
     return {
         ConditionType.READY: explain.ready(want, seen),
         ConditionType.PROTECTED: explain.protected(want, seen),
@@ -94,8 +99,8 @@ def claims(found: Findings) -> Claims:
             else "the operator acts",
             f"kubectl standfast resume {want.name}" if want.paused else "",
         ),
-        ConditionType.RECONCILING: found.converging,
-        ConditionType.STALLED: found.stalled,
+        ConditionType.RECONCILING: found.converging or (None if is_stopped else round_),
+        ConditionType.STALLED: found.stalled or (round_ if is_stopped else None),
     }
 
 
@@ -131,6 +136,7 @@ def status_of(found: Findings, conditions: tuple[Condition, ...]) -> HAClusterSt
         candidates=_candidates(found),
         attested=_attested(found, newest),
         last_failover=found.last,
+        rolling=found.rolling,
         decision=decision,
         message=decision.message,
         conditions=conditions,

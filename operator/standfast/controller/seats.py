@@ -1,5 +1,7 @@
 """Who sits in a cluster beyond what is declared: members that are leaving, or lost their votes.
 
+A node that a round of maintenance has taken out is in maintenance, as if that were declared.
+
 A node that was taken out of the spec is still a voter until a change of the config has removed it.
 Until then a pass treats it as declared and in maintenance: it is listened to, can be fenced, and
 hands over if it holds the lease. What was declared of it is kept in the register for that time.
@@ -26,6 +28,9 @@ def effective(cluster: HACluster, register: Register) -> tuple[HACluster, frozen
     nodes = {node.name: node for node in spec.nodes}
     witnesses = {ref.name: ref for ref in spec.witnesses}
     leaving: set[str] = set()
+    out = rolled_out(cluster)
+    for name in out & nodes.keys():
+        nodes[name] = nodes[name].model_copy(update={"maintenance": True})
     for name, entry in register.members.items():
         seat = register.seats.get(name)
         if entry.uid in register.lost and name in nodes:
@@ -38,12 +43,19 @@ def effective(cluster: HACluster, register: Register) -> tuple[HACluster, frozen
                 nodes[name] = node.model_copy(update={"maintenance": True})
             else:
                 witnesses[name] = LocalRef(name=name)
-    if not leaving:
+    if not leaving and not out:
         return cluster, frozenset()
     wider = spec.model_copy(
         update={"nodes": tuple(nodes.values()), "witnesses": tuple(witnesses.values())}
     )
     return cluster.model_copy(update={"spec": wider}), frozenset(leaving)
+
+
+def rolled_out(cluster: HACluster) -> frozenset[str]:
+    """Nodes that the declared round of maintenance has taken out, as it stands written."""
+    spec, status = cluster.spec.rolling, cluster.status.rolling
+    is_this = spec is not None and status is not None and spec.name == status.name
+    return status.out if is_this and status is not None else frozenset()
 
 
 def seats_of(cluster: HACluster, register: Register) -> dict[str, Seat]:

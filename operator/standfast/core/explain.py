@@ -390,7 +390,8 @@ def _members_missing(want: Wanted, seen: Observed) -> list[Claim]:
                 )
             )
         elif want.in_maintenance(name):
-            found.append(Claim(True, Reason.IN_MAINTENANCE, f"{name} is in maintenance"))
+            back = want.back_from_maintenance(name)
+            found.append(Claim(True, Reason.IN_MAINTENANCE, f"{name} is in maintenance", back))
         elif member.role is Role.STANDBY and member.kind is MemberKind.DATA:
             why = not_ready(want, member)
             if why is not None:

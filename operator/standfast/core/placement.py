@@ -145,8 +145,7 @@ def _hindrance(want: Wanted, member: MemberSeen) -> tuple[str, str] | None:
     if member.halted:
         return f"{name} takes no part: {member.halted}", f"on {name}: standfast-agent status"
     if want.in_maintenance(name):
-        done = f"kubectl standfast maintenance {want.name} {name} off, when the work is done"
-        return f"{name} is in maintenance", done
+        return f"{name} is in maintenance", want.back_from_maintenance(name)
     if member.eligible is not True:
         reasons = "; ".join(member.ineligible_reasons) or "it does not say why"
         return (

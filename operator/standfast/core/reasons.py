@@ -103,6 +103,17 @@ class Reason(Enum):
     IMAGE_MISSING = "ImageMissing"
     NOT_USED = "NotUsed"
 
+    # rolling maintenance
+    ROLLING_OUT = "RollingOut"
+    ROLLING_WORK = "RollingWork"
+    ROLLING_BACK = "RollingBack"
+    ROLLING_DONE = "RollingDone"
+    NODE_NOT_BACK = "NodeNotBack"
+    NODES_CHANGED = "NodesChanged"
+    DONE_TOO_EARLY = "DoneTooEarly"
+    SECOND_MOVE = "SecondMove"
+    SERVICE_MOVED = "ServiceMoved"
+
     # resources on a node
     RUNNING = "Running"
     NOT_RUNNING = "NotRunning"
@@ -343,6 +354,41 @@ _ABOUT: dict[Reason, About] = {
         "Set witnessImage in the chart's values.",
     ),
     Reason.NOT_USED: About("No HACluster lists this witness.", _NOTHING),
+    Reason.ROLLING_OUT: About(
+        "Rolling maintenance: a node is being taken out; if it serves, it hands over first.",
+        _NOTHING,
+    ),
+    Reason.ROLLING_WORK: About(
+        "Rolling maintenance: a node is out, and the work on it may be done.",
+        "Do the work; then kubectl standfast rolling CLUSTER done NODE, where until is Told.",
+    ),
+    Reason.ROLLING_BACK: About(
+        "Rolling maintenance: the work is done, and the node is coming back as a standby.",
+        _NOTHING,
+    ),
+    Reason.ROLLING_DONE: About("Rolling maintenance: every node has had its turn.", _NOTHING),
+    Reason.NODE_NOT_BACK: About(
+        "A node did not become able to take over again after the work on it; the round stopped.",
+        "Mend the node (kubectl standfast explain CLUSTER), then kubectl standfast rolling "
+        "CLUSTER go-on.",
+    ),
+    Reason.NODES_CHANGED: About(
+        "Nodes were added or removed in the middle of a round; it stopped.",
+        "kubectl standfast rolling CLUSTER end, then begin another round.",
+    ),
+    Reason.DONE_TOO_EARLY: About(
+        "rolling.done names a node whose turn has not come.",
+        "Remove it from spec.rolling.done; it is named there once its work is done.",
+    ),
+    Reason.SECOND_MOVE: About(
+        "The round would have to move service a second time; it stopped.",
+        "kubectl standfast rolling CLUSTER go-on allows one more move.",
+    ),
+    Reason.SERVICE_MOVED: About(
+        "Service moved in the middle of a round, and not because of it; the round stopped.",
+        "kubectl standfast history CLUSTER says why; then kubectl standfast rolling CLUSTER "
+        "go-on, or end.",
+    ),
     Reason.RUNNING: About("It runs on the active node.", _NOTHING),
     Reason.NOT_RUNNING: About("It does not run on the active node.", "The message says why."),
     Reason.PENDING: About("The switchover has not begun.", "Delete it to cancel it."),

@@ -33,10 +33,15 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WantedNode:
-    """A node as declared."""
+    """A node as declared.
+
+    Attributes:
+        rolling: The round of maintenance that has taken it out; "" when none has.
+    """
 
     name: str
     maintenance: bool = False
+    rolling: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,13 @@ class Wanted:
         """Whether the end of a lease is not proof enough for this data."""
         need = default_need(self.data, exclusive=False)
         return Proof.LEASE_EXPIRED not in enough(need)
+
+    def back_from_maintenance(self, name: str) -> str:
+        """What to type when the work on a node in maintenance is done."""
+        rounds = [node.rolling for node in self.nodes if node.name == name and node.rolling]
+        if rounds:
+            return f"kubectl standfast rolling {self.name} done {name}, when the work is done"
+        return f"kubectl standfast maintenance {self.name} {name} off, when the work is done"
 
     def in_maintenance(self, name: str) -> bool:
         return any(node.name == name and node.maintenance for node in self.nodes)

@@ -193,6 +193,26 @@ REFUSALS = (
         "placement.window says when service may return, but failback is Never",
     ),
     Refusal(
+        "a_version_belongs_to_its_sign",
+        changed(CLUSTER, _set("rolling", {"name": "r", "agentVersion": "1.3.0"})),
+        "agentVersion is the version that ends the work on a node",
+    ),
+    Refusal(
+        "a_sign_of_a_version_needs_one",
+        changed(CLUSTER, _set("rolling", {"name": "r", "until": "AgentVersion"})),
+        "agentVersion is the version that ends the work on a node",
+    ),
+    Refusal(
+        "what_the_round_sees_itself_is_not_told",
+        changed(CLUSTER, _set("rolling", {"name": "r", "until": "Rebooted", "done": ["vm-a"]})),
+        "done tells on which nodes the work is done, but until names another sign",
+    ),
+    Refusal(
+        "the_work_is_done_on_nodes",
+        changed(CLUSTER, _set("rolling", {"name": "r", "done": ["third"]})),
+        "rolling.done names what is not a node of spec.nodes",
+    ),
+    Refusal(
         "no_infrastructure_is_named",
         changed(INFRASTRUCTURE, _without("vsphere")),
         "exactly one kind of infrastructure must be set: vsphere",
@@ -356,6 +376,18 @@ REFUSALS = (
 """Refused when created."""
 
 CHANGES = (
+    Refusal(
+        "an_attempt_does_not_go_back",
+        changed(CLUSTER, _set("rolling", {"name": "r", "attempt": 1})),
+        "attempt of the same round cannot go back",
+        before=changed(CLUSTER, _set("rolling", {"name": "r", "attempt": 2})),
+    ),
+    Refusal(
+        "the_sign_of_a_round_stays",
+        changed(CLUSTER, _set("rolling", {"name": "r", "until": "Rebooted"})),
+        "until cannot change in the middle of a round",
+        before=changed(CLUSTER, _set("rolling", {"name": "r"})),
+    ),
     Refusal(
         "the_vm_of_a_node_stays",
         changed(CLUSTER, _set("nodes.0.vm.instanceUUID", VM_A.replace("5031", "6031", 1))),

@@ -25,6 +25,7 @@ def test_the_commands_are_those_people_know() -> None:
         "attest",
         "recover",
         "replace",
+        "rolling",
     }
 
 

@@ -1,0 +1,187 @@
+"""A round of maintenance led by the operator, among real parts and agents of two versions."""
+
+import asyncio
+import json
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from tests.integration.kube_parts import KubeLab, kube_lab
+from tests.integration.member_bed import ROOT
+from tests.integration.operator_bed import (
+    CLUSTER,
+    OperatorBed,
+    Plant,
+    condition,
+    operator_bed,
+    truth,
+)
+from tests.integration.test_operator_changes import command
+from tests.integration.vcenter_parts import vcenter_lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def kube() -> Iterator[KubeLab]:
+    with kube_lab("oproll") as running:
+        yield running
+
+
+@pytest.fixture
+async def pair(
+    kube: KubeLab, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[OperatorBed]:
+    subnet = 100 + crc32(request.node.name.encode()) % 100
+    async with (
+        vcenter_lab("oprollvc", board=Plant()) as vcenter,
+        operator_bed(kube, vcenter, tmp_path, subnet) as made,
+    ):
+        made.operator().start()
+        await made.declare()
+        await made.enrol()
+        await made.settled()
+        yield made
+
+
+def phase(cluster: dict[str, Any]) -> str:
+    return str(cluster["status"].get("rolling", {}).get("phase"))
+
+
+def starts(bed: OperatorBed) -> dict[str, int]:
+    """How often the application was started on each node."""
+    return {
+        name: sum(
+            line["what"] == "started" and line["resource"] == "web" for line in machine.history()
+        )
+        for name, machine in bed.machines.items()
+    }
+
+
+async def follow(bed: OperatorBed, name: str) -> None:
+    """Another operator takes over from one that dies in the middle."""
+    bed.operators[-1].kill()
+    bed.operator(name).start()
+
+
+async def said(bed: OperatorBed, *arguments: str) -> str:
+    code, text = await command(bed, "rolling", CLUSTER, *arguments, "--timeout", "90")
+    if code != 0:
+        logs = "\n".join(each.log.read_text()[-6000:] for each in bed.operators[-1:])
+        shown = json.dumps((await bed.cluster())["status"], indent=1)
+        pytest.fail(f"{arguments}: {text}\n{shown}\n{logs}")
+    return text.strip().splitlines()[-1] if text.strip() else ""
+
+
+async def test_a_round_moves_service_once_and_outlives_operators_that_die(
+    pair: OperatorBed,
+) -> None:
+    before = await pair.cluster()
+    active, term = before["status"]["active"], before["status"]["term"]
+    standby = next(name for name in pair.machines if name != active)
+    began = starts(pair)
+    await said(pair, "begin", "os-2026-11", "--return-within", "2m")
+    assert await said(pair, "next") == standby
+    out = await pair.until(lambda c: truth(c, "Reconciling") == "True")
+    assert condition(out, "Degraded")["reason"] == "InMaintenance"
+    assert "rolling orders done" in condition(out, "Degraded")["message"]
+    assert (out["status"]["active"], out["status"]["term"]) == (active, term)
+
+    # the work: its machine is restarted, while the operator dies
+    pair.machines[standby].off()
+    await follow(pair, "op-2")
+    pair.machines[standby].on()
+    await said(pair, "done", standby)
+    await pair.until(lambda c: phase(c) == "Returning", within_s=60)
+    await follow(pair, "op-3")
+    assert await said(pair, "next") == active
+    out = await pair.cluster()
+    assert (out["status"]["active"], out["status"]["term"]) == (standby, term + 1)
+    pair.machines[active].off()
+    pair.machines[active].on()
+    await said(pair, "done", active)
+    assert await said(pair, "next") == "", "every node has had its turn"
+    after = await pair.settled()
+    assert (after["status"]["active"], after["status"]["term"]) == (standby, term + 1)
+    assert after["status"]["lastFailover"]["cause"] == "Maintenance"
+    assert after["status"]["rolling"]["moves"] == 1
+    assert truth(after, "Reconciling") == ""
+    assert starts(pair) == {active: began[active], standby: began[standby] + 1}
+
+    # declared again by nobody, a round that is over stays over
+    await asyncio.sleep(2)
+    assert (await pair.cluster())["status"]["term"] == term + 1
+
+
+async def test_a_round_stops_when_service_moves_by_itself_and_its_end_gives_the_node_back(
+    pair: OperatorBed,
+) -> None:
+    active = await pair.active()
+    standby = next(name for name in pair.machines if name != active)
+    await said(pair, "begin", "os")
+    assert await said(pair, "next") == standby
+    # the active node loses its lease and takes it again: nobody else may
+    pair.machines[active].signal(signal.SIGSTOP)
+    await asyncio.sleep(4)
+    pair.machines[active].signal(signal.SIGCONT)
+    stopped = await pair.until(lambda c: phase(c) == "Stopped", within_s=60)
+    assert stopped["status"]["rolling"]["reason"] == "ServiceMoved"
+    assert truth(stopped, "Stalled") == "True"
+    code, text = await command(pair, "rolling", CLUSTER, "next")
+    assert (code, "round os stopped" in text) == (1, True), text
+    await said(pair, "end")
+    ended = await pair.until(lambda c: "rolling" not in c["status"])
+    assert truth(ended, "Stalled") == ""
+    await pair.settled()
+
+
+def _version(directory: Path, version: str) -> str:
+    """Installed as another version, whose answers have members that this one does not know."""
+    package = directory / version
+    shutil.copytree(ROOT / "operator/standfast", package / "standfast")
+    wire = package / "standfast/wire/api.py"
+    text = wire.read_text()
+    classes = ("class MemberStatus(", "class PeerStatus(", "class Accepted(")
+    assert all(each in text for each in classes)
+    for each in classes:
+        at = text.index(each)
+        end = text.find("\n\n\n", at)
+        text = text[:end] + '\n    of_another_version: str = "yes"' + text[end:]
+    wire.write_text(text)
+    info = package / f"standfast-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: standfast\nVersion: {version}\n")
+    return str(package)
+
+
+async def test_f90_agents_are_upgraded_and_downgraded_in_a_round_with_one_move_each(
+    pair: OperatorBed, tmp_path: Path
+) -> None:
+    """Both directions: operator and peer are the older, then the newer of the two."""
+    before = await pair.cluster()
+    old = before["status"]["nodes"][0]["agentVersion"]
+    term = before["status"]["term"]
+    newer = await asyncio.to_thread(_version, tmp_path, "99.1.0")
+    for at, (name, version, packages) in enumerate(
+        (("up", "99.1.0", (newer,)), ("down", old, ())), start=1
+    ):
+        began = starts(pair)
+        await said(pair, "begin", name, "--agent-version", version)
+        for _ in range(2):
+            node = await said(pair, "next")
+            machine = pair.machines[node]
+            machine.signal(signal.SIGTERM)
+            assert machine.process is not None
+            await asyncio.to_thread(machine.process.wait, 20)
+            machine.packages = packages
+            machine.start()
+        assert await said(pair, "next") == ""
+        after = await pair.settled()
+        assert after["status"]["term"] == term + at
+        assert {each["agentVersion"] for each in after["status"]["nodes"]} == {version}
+        assert sum(starts(pair).values()) == sum(began.values()) + 1
