@@ -93,6 +93,10 @@ bench: setup ## Measure outages: build/bench/failover.json
 site: ## The documents as a site: build/site
 	uvx --from 'mkdocs<2' mkdocs build --strict --quiet
 
+.PHONY: krew
+krew: setup ## The kubectl plugin for krew: build/krew
+	$(RUN) python krew/build.py
+
 .PHONY: crds
 crds: ## Generate crds/, the chart's copies and docs/reference from the models
 	$(RUN) python -m standfast.api.crdgen

@@ -287,9 +287,13 @@ class OperatorBed:
         return machine
 
     async def secret(self, name: str) -> dict[str, str]:
-        async with asyncio.timeout(20):
-            while (found := await self.client.find(SECRETS, NAMESPACE, name)) is None:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(60):
+                while (found := await self.client.find(SECRETS, NAMESPACE, name)) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        except TimeoutError as error:
+            logs = "\n".join(each.log.read_text()[-6000:] for each in self.operators)
+            raise AssertionError(f"no Secret {name}\n{logs}") from error
         return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
 
     # ---------------------------------------------------------------- looking
