@@ -29,7 +29,9 @@ from standfast.adapters.postgresql.server import postmaster, processes
 from standfast.ports.replication import Leader, Neighbour, Part, Place, Replication
 from standfast.ports.units import UnitFacts, UnitProcess, UnitState
 
-BIN = Path("/usr/lib/postgresql/15/bin")
+VERSION = int(os.environ.get("STANDFAST_POSTGRESQL", "15"))
+"""Major version to test with; its programs where Debian has them."""
+BIN = Path(f"/usr/lib/postgresql/{VERSION}/bin")
 AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--reset-env")
 CLUSTER = "5d1d7b1e-0000-4000-8000-000000000001"
 PATIENCE_S = 30.0
@@ -177,7 +179,11 @@ class PgNode:
             PgCtlUnits(self.data, self.options),
         )
         config = PostgresqlConfig(
-            "pg", "postgresql@15-main.service", self.data, self.settings, run=self.root / "run"
+            "pg",
+            f"postgresql@{VERSION}-main.service",
+            self.data,
+            self.settings,
+            run=self.root / "run",
         )
         self.driver = PostgresqlDriver(config, host)
 
@@ -344,6 +350,7 @@ async def nodes(
 
 
 APP = """
+SET password_encryption = 'scram-sha-256';
 CREATE ROLE app LOGIN SUPERUSER PASSWORD 'app';
 CREATE TABLE written (number bigint PRIMARY KEY)"""
 

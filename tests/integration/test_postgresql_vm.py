@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from standfast.core.record import DataMode, MemberKind
 from standfast.errors import TransientError
+from standfast.lab.agents import PROGRAM
 from standfast.lab.databases import DATA, UNIT, dsn, install, make_application, numbers, sql
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab
@@ -35,6 +36,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
+STUN_S = 6.0
 PG = Postgresql(name="orders-pg", unit=UNIT, data_directory=DATA)
 
 
@@ -256,6 +258,27 @@ async def test_a_stunned_active_writes_nothing_when_it_wakes(pair: PgPair) -> No
         await asyncio.to_thread(writing.wait_for, 50)
         await asyncio.to_thread(old.machine.thaw)
         assert await pair.protected() is new
+
+
+async def test_a_stun_that_was_announced_is_no_failover(pair: PgPair) -> None:
+    """F18: a backup of the image; four times as long as a lease is elsewhere."""
+    active = await pair.protected()
+    term = (await pair.bed.status(active)).term
+    with pair.writing() as writing:
+        told = active.machine.exec([PROGRAM, "quiesce", "--stun", f"{STUN_S + 2}", "--freeze"])
+        print(f"\n{told}")
+        assert "ready: the VM may stand still for" in told
+        assert f"note: {DATA} is not frozen" in told, "it shares a file system with the agent"
+        await asyncio.to_thread(active.machine.freeze)
+        await asyncio.sleep(STUN_S)
+        await asyncio.to_thread(active.machine.thaw)
+        await asyncio.to_thread(writing.wait_for, 50)
+        active.machine.exec([PROGRAM, "thaw"])
+    status = await pair.bed.status(active)
+    assert (status.role, status.term) == ("Active", term)
+    await pair.protected()
+    status = await pair.bed.until(active, lambda s: (s.lease_remaining_ms or 0) < 2000, 20)
+    assert status.role == "Active", "a death is missed as soon as ever again"
 
 
 async def test_both_down_and_either_first(pair: PgPair) -> None:

@@ -19,7 +19,7 @@ from standfast.agent.agent import Settings
 from standfast.agent.unit import NAME, PATH
 from standfast.errors import RefusedError, StandfastError
 from standfast.member.store import Store, replace_file
-from standfast.wire.api import MemberStatus
+from standfast.wire.api import QUIESCE_PATH, MemberStatus, QuiesceAnswer, QuiesceRequest
 
 
 @click.group()
@@ -93,6 +93,58 @@ def status(output: str) -> None:
         click.echo(body)
     else:
         click.echo(local.render(msgspec.json.decode(body, type=MemberStatus)))
+
+
+@cli.command()
+@click.option(
+    "--for",
+    "seconds",
+    default=60.0,
+    metavar="SECONDS",
+    help="It is over after so long, whoever has forgotten to thaw.",
+)
+@click.option(
+    "--stun",
+    "stun_s",
+    default=10.0,
+    metavar="SECONDS",
+    help="For how long the VM may stand still; a death is missed for as long.",
+)
+@click.option(
+    "--freeze",
+    is_flag=True,
+    help="Hold the file systems of the protected data still too, for 30 s at most. Not with "
+    "VMware Tools, which does that itself and refuses what is frozen already.",
+)
+def quiesce(*, seconds: float, stun_s: float, freeze: bool) -> None:
+    """A snapshot of this VM is about to be made: prepare, so that it is no failover.
+
+    On the active node a stun of seconds ends no lease then, and databases have written out what
+    they had. A node that dies meanwhile is missed for as long: thaw when the snapshot is made.
+    """
+    wish = QuiesceRequest(for_ms=int(seconds * 1000), stun_ms=int(stun_s * 1000), freeze=freeze)
+    path = Settings.from_environment().socket
+    body = local.ask(
+        path,
+        QUIESCE_PATH,
+        method="POST",
+        body=msgspec.json.encode(wish),
+        timeout_s=local.QUIESCE_TIMEOUT_S,
+    )
+    answer = msgspec.json.decode(body, type=QuiesceAnswer)
+    if answer.active:
+        click.echo(f"ready: the VM may stand still for {answer.stun_ms / 1000:.1f} s")
+    for directory in answer.frozen:
+        click.echo(f"frozen: {directory}")
+    for note in answer.notes:
+        click.echo(f"note: {note}")
+
+
+@cli.command()
+def thaw() -> None:
+    """The snapshot is made, or will not be: as it was before."""
+    path = Settings.from_environment().socket
+    local.ask(path, QUIESCE_PATH, method="DELETE", timeout_s=local.QUIESCE_TIMEOUT_S)
 
 
 def command_line() -> None:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from standfast.adapters.drivers.guarded import excluder_of, replica_of
 from standfast.core import group_events as ev
@@ -26,6 +27,7 @@ from standfast.ports.resource import (
     Presence,
     ResourceDriver,
     ResourceEvent,
+    Storing,
     Verdict,
 )
 
@@ -180,6 +182,11 @@ class Drivers:
         """The lease lasts longer: what the kernel holds may live until then."""
         for place in self._places.values():
             place.driver.extend(until_ms)
+
+    def directories(self) -> list[Path]:
+        """Where the resources keep their data on this node."""
+        drivers = [place.driver for place in self._places.values()]
+        return [d for one in drivers if isinstance(one, Storing) for d in one.directories()]
 
     async def prepare(self, budget_s: float) -> None:
         """Do what makes a planned stop quick, while everything still runs."""

@@ -19,6 +19,9 @@ from standfast.errors import TransientError, UserError
 from standfast.guard import unit as guard
 
 SYSTEMCTL_S = 60
+VMWARE_TOOLS = Path("/etc/vmware-tools")
+BACKUP_SCRIPT = VMWARE_TOOLS / "backupScripts.d/50-standfast"
+"""VMware Tools runs it around a quiesced snapshot, with `freeze`, `thaw` or `freezeFail`."""
 ADDRESS_OUTLIVES_MS = 1700
 """The kernel counts an address's life in whole seconds."""
 
@@ -41,6 +44,26 @@ def install() -> None:
     if is_active(guard.NAME):
         systemctl("reload", guard.NAME)
     systemctl("enable", "--now", "--no-block", guard.NAME, NAME)
+    if VMWARE_TOOLS.is_dir():
+        _write(BACKUP_SCRIPT, backup_script(own))
+        BACKUP_SCRIPT.chmod(0o755)
+
+
+def backup_script(agent: Path) -> str:
+    """Announces a snapshot to the agent. It never fails: a backup without us is still a backup.
+
+    Nothing is frozen by it, because VMware Tools freezes by itself, and refuses what is frozen.
+    """
+    return f"""\
+#!/bin/sh
+# Written by `standfast-agent install`: a snapshot of this VM is announced, so that the moment
+# in which it stands still is no failover.
+case "$1" in
+  freeze) {agent} quiesce --for 300 ;;
+  thaw|freezeFail) {agent} thaw ;;
+esac
+exit 0
+"""
 
 
 def uninstall(state: Path, run: Path, *, purge: bool) -> None:
@@ -63,6 +86,7 @@ def uninstall(state: Path, run: Path, *, purge: bool) -> None:
         path.unlink(missing_ok=True)
     if installed:
         systemctl("daemon-reload")
+    BACKUP_SCRIPT.unlink(missing_ok=True)
     Spare(run / SPARE_NOTE).relieve()
     _wait_for_the_end_of_the_lease(run)
     _clear_packet_filter()

@@ -1,4 +1,4 @@
-"""Asking the agent of this machine over its socket: `standfast-agent status`.
+"""Asking the agent of this machine over its socket: `standfast-agent status`, `quiesce`, `thaw`.
 
 Standard library only, so that it answers at once; works with the control plane up or down.
 """
@@ -14,34 +14,44 @@ from standfast.errors import RefusedError, TransientError
 from standfast.wire.api import STATUS_PATH, MemberStatus, Problem
 
 TIMEOUT_S = 5.0
+QUIESCE_TIMEOUT_S = 45.0
+"""Longer than everything that is done for it."""
 
 
 class _Connection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("agent", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("agent", timeout=timeout_s)
         self._path = path
+        self._timeout_s = timeout_s
 
     @override
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self._timeout_s)
         self.sock.connect(str(self._path))
 
 
-def ask(path: Path, what: str = STATUS_PATH) -> bytes:
+def ask(
+    path: Path,
+    what: str = STATUS_PATH,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> bytes:
     """The JSON that the agent answers with.
 
     Raises:
         TransientError: No agent answers there.
         RefusedError: It answers that it cannot.
     """
-    connection = _Connection(path)
+    connection = _Connection(path, timeout_s)
     try:
-        connection.request("GET", what)
+        connection.request(method, what, body)
         response = connection.getresponse()
-        body = response.read()
+        said = response.read()
     except OSError as error:
         raise TransientError(
             f"no agent answers at {path}: {error.strerror or error}",
@@ -50,9 +60,9 @@ def ask(path: Path, what: str = STATUS_PATH) -> bytes:
     finally:
         connection.close()
     if response.status != http.client.OK:
-        problem = msgspec.json.decode(body, type=Problem)
+        problem = msgspec.json.decode(said, type=Problem)
         raise RefusedError(problem.problem, remedy=problem.remedy)
-    return body
+    return said
 
 
 def render(status: MemberStatus) -> str:

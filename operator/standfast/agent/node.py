@@ -22,6 +22,7 @@ from standfast.agent.disk import DiskWatch
 from standfast.agent.drivers import Drivers
 from standfast.agent.guarding import Calls, Guarding
 from standfast.agent.machine import Machine
+from standfast.agent.quiescing import Quiescing
 from standfast.agent.replicas import Replicas
 from standfast.agent.specs import check_data_mode, specs_of
 from standfast.agent.takeover import Takeover
@@ -69,6 +70,8 @@ from standfast.ports.resource import Claim
 from standfast.wire.api import (
     Accepted,
     GroupRequest,
+    QuiesceAnswer,
+    QuiesceRequest,
     ReleaseRequest,
     ResourceStatus,
     StandRequest,
@@ -123,6 +126,7 @@ class Node:
                 ousted=lambda why: self._mailbox.put(partial(self._over, why)),
             ),
         )
+        self._quiescing = Quiescing(membership, self._drivers)
         self._replicas = Replicas(lambda: self._drivers.replicas, self._clock, self._chronicle)
         self._group = Group()
         self._group_at_ms = self._clock.now_ms()
@@ -290,6 +294,7 @@ class Node:
             self._take(ev.Tick())
         if self._voter is not None and self._replicas.is_due(self._state):
             self._replicas.keep(self._voter)
+            self._tell_facts()
 
     def _tell_copies(self) -> None:
         if self._voter is not None and self._links is not None:
@@ -300,7 +305,7 @@ class Node:
         self._tell_copies()
         if self._voter is not None:
             self._replicas.keep(self._voter)
-            if self._voter.state.local.position != self._replicas.position():
+            if self._voter.state.local.position != self._replicas.position(self._voter.state):
                 self._tell_local(eligible=self._is_eligible)
         self._tell_facts()
         if self._replicas.has_news():
@@ -309,7 +314,8 @@ class Node:
     def _tell_facts(self) -> None:
         if self._links is not None:
             invitations = self._replicas.invitations()
-            self._links.tell(Facts(eligible=self._is_eligible, invitations=invitations))
+            positions = self._replicas.positions()
+            self._links.tell(Facts(self._is_eligible, invitations, positions))
 
     def _look_at_clocks(self) -> None:
         self._clocks_at_ms = self._clock.now_ms()
@@ -484,6 +490,12 @@ class Node:
         self._mailbox.put(lambda: _ignore(voter.take(StandRequested())))
         return Accepted(accepted=True)
 
+    async def quiesce(self, request: QuiesceRequest) -> QuiesceAnswer:
+        return await self._quiescing.begin(request)
+
+    async def thaw(self) -> None:
+        await self._quiescing.end()
+
     def _voter_of(self, what: str) -> Voter:
         if self._voter is None:
             raise RefusedError(
@@ -606,9 +618,8 @@ class Node:
             self._voter.take(LocalChanged(self._local(eligible=eligible)))
 
     def _local(self, *, eligible: bool) -> Local:
-        return Local(
-            eligible=eligible, position=self._replicas.position(), watchdog=self._watchdog
-        )
+        position = None if self._voter is None else self._replicas.position(self._voter.state)
+        return Local(eligible=eligible, position=position, watchdog=self._watchdog)
 
     def _judge_guard(self) -> None:
         """A node without a guard does not stand, and hands over if another one would take over."""
@@ -693,6 +704,7 @@ class Node:
             ) from error
 
     async def close(self) -> None:
+        await self._quiescing.close()
         await self._drivers.close()
 
     @property

@@ -5,7 +5,9 @@ follows is whom the newest record names, by what that node's agent tells over it
 writes wait for is decided by `core.in_sync`; here it is carried out in the order it demands.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from standfast.agent import bounds
@@ -29,6 +31,8 @@ LOOK_MS = 250
 """Between two looks at those that follow, while this node serves."""
 POSITION_MS = 1000
 """Asynchronous data: the record's position is never older than this and a commit."""
+HEARD_MAX = 8
+"""So many of the leader's last positions are remembered: the record is at most one behind."""
 BEHIND_MS = 2000
 """So long must nobody follow within the bound before a person is told."""
 
@@ -68,6 +72,8 @@ class Replicas:
         self._positioned_ms = 0
         self._within_ms = clock.now_ms()
         self._bound: Alert | None = None
+        self._own: dict[str, int] = {}
+        self._leaders: tuple[object, deque[Mapping[str, int]]] = (None, deque(maxlen=HEARD_MAX))
         self._growing: frozenset[MemberUid] = frozenset()
         self._config: Config | None = None
         self._place: Place | None = None
@@ -87,6 +93,7 @@ class Replicas:
         place = self._place
         if place is None:
             return
+        self._hear_positions(state, links)
         leading = self._leading(state, links)
         for name, copy in copies.items():
             if self._settled.get(id(copy)) is not place:
@@ -103,6 +110,21 @@ class Replicas:
         invitations = links.facts(holder.member).invitations
         term, is_counted = state.record.version.term, state.me in state.record.in_sync
         return lambda name: Leader(node, invitations.get(name, b""), term, is_counted)
+
+    def _hear_positions(self, state: State, links: Told) -> None:
+        """What the leader of this term told of each resource, the newest last."""
+        holder = state.record.holder
+        whose = None if holder is None else (holder.member, state.record.version.term)
+        if whose != self._leaders[0]:
+            self._leaders = (whose, deque(maxlen=HEARD_MAX))
+        heard = self._leaders[1]
+        told = {} if holder is None else links.facts(holder.member).positions
+        if told and (not heard or heard[-1] != told):
+            heard.append(told)
+
+    def positions(self) -> dict[str, int]:
+        """How far each resource reached when this node last proposed their sum."""
+        return self._own
 
     def invitations(self) -> dict[str, bytes]:
         """What other nodes need to follow this one."""
@@ -134,6 +156,7 @@ class Replicas:
         lease = state.holding
         if not _keeps_copies(state) or not state.serves(now_ms) or lease is None:
             self._keeper, self._growing, self._within_ms = {}, frozenset(), now_ms
+            self._own = {}
             return
         if lease.releasing or not lease.renews:
             return
@@ -151,14 +174,33 @@ class Replicas:
 
     # ---------------------------------------------------------------- how much may be lost
 
-    def position(self) -> int | None:
+    def position(self, state: State) -> int | None:
         """How far this node reaches, where that may be compared with the record's position.
 
-        The data of all resources together: none of them alone may be too far behind.
+        The data of all resources together. What one of them has beyond what was recorded of it
+        makes up for nothing that another lacks, so it does not count (ADR-0033).
         """
-        found = [copy.replication() for copy in self._copies().values()]
-        reached = [one.position for one in found if one.is_of_leader and one.position is not None]
-        return sum(reached) if found and len(reached) == len(found) else None
+        found = {name: copy.replication() for name, copy in self._copies().items()}
+        reached = {
+            name: one.position
+            for name, one in found.items()
+            if one.is_of_leader and one.position is not None
+        }
+        if not found or len(reached) < len(found):
+            return None
+        if len(found) == 1:
+            return sum(reached.values())
+        recorded = self._recorded(state.record.position, found.keys())
+        if recorded is None:
+            return None
+        return sum(min(reached[name], recorded[name]) for name in found)
+
+    def _recorded(self, position: int | None, names: AbstractSet[str]) -> Mapping[str, int] | None:
+        """The newest parts of a record's position, or of an earlier one, that were heard."""
+        for told in reversed(self._leaders[1]):
+            if position is not None and told.keys() == names and sum(told.values()) <= position:
+                return told
+        return None
 
     def lacks(self, state: State) -> int | None:
         """How many bytes of what is recorded this node lacks; none where nothing may be lost."""
@@ -167,17 +209,23 @@ class Replicas:
             return None
         if holder.member == state.me:
             return 0
-        return bounds.Distance(holder.member, state.record.position, self.position()).bytes
+        return bounds.Distance(holder.member, state.record.position, self.position(state)).bytes
 
     def _keep_position(self, voter: Quorum, now_ms: int) -> None:
         """Let the record say how far the data reach: what may be lost counts from there."""
-        found = [copy.replication() for copy in self._copies().values()]
-        reached = [o.position for o in found if o.part is Part.ACTIVE and o.position is not None]
+        copies = {name: copy.replication() for name, copy in self._copies().items()}
+        found = list(copies.values())
+        reached = {
+            name: one.position
+            for name, one in copies.items()
+            if one.part is Part.ACTIVE and one.position is not None
+        }
         if not found or len(reached) < len(found):
             return
         if now_ms - self._positioned_ms >= POSITION_MS:
             self._positioned_ms = now_ms
-            voter.take(PositionProposed(sum(reached)))
+            self._own = reached if len(reached) > 1 else {}
+            voter.take(PositionProposed(sum(reached.values())))
         config = voter.state.record.config
         if not others_of(voter.state) or bounds.follows_within(found, config.loss_max):
             self._within_ms = now_ms
@@ -206,7 +254,7 @@ class Replicas:
         holder = state.record.holder
         if somebody_holds or holder is None:
             return None
-        position = self.position()
+        position = self.position(state)
         if may_lead(state.record, state.me, position) is None:
             return None
         names = {member.uid: member.name for member in config.everyone()}

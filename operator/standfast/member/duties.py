@@ -1,6 +1,7 @@
 """What a member does besides voting: an agent runs resources, a witness does nothing.
 
-`membership` drives this port; `agent.node` and `NoDuties` implement it. No method waits.
+`membership` drives this port; `agent.node` and `NoDuties` implement it. No method waits that is
+not marked so.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from standfast.wire.api import (
     Accepted,
     GroupRequest,
     ProofStatus,
+    QuiesceAnswer,
+    QuiesceRequest,
     ReleaseRequest,
     ResourceStatus,
     StandRequest,
@@ -91,6 +94,14 @@ class Duties(Protocol):
         """Stand now; raises RefusedError when this node would not."""
         ...
 
+    async def quiesce(self, request: QuiesceRequest) -> QuiesceAnswer:
+        """Prepare for a stop of this VM by its hypervisor; raises UserError for a wrong wish."""
+        ...
+
+    async def thaw(self) -> None:
+        """That is over."""
+        ...
+
     def report(self) -> Report:
         """For the status."""
         ...
@@ -144,6 +155,12 @@ class NoDuties:
 
     def stand(self, request: StandRequest) -> Accepted:
         raise _refused(f"request {request.request_id} to stand")
+
+    async def quiesce(self, request: QuiesceRequest) -> QuiesceAnswer:
+        raise _refused(f"request to be quiet for {request.for_ms} ms")
+
+    async def thaw(self) -> None:
+        pass
 
     def report(self) -> Report:
         return Report()

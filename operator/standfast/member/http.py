@@ -93,6 +93,8 @@ def application(register: Register) -> web.Application:
     app.router.add_post(api.RELEASE_PATH, routes.release)
     app.router.add_delete(api.RELEASE_PATH, routes.cancel_release)
     app.router.add_post(api.STAND_PATH, routes.stand)
+    app.router.add_post(api.QUIESCE_PATH, routes.quiesce)
+    app.router.add_delete(api.QUIESCE_PATH, routes.thaw)
     app.router.add_post(api.FENCED_PATH, routes.fenced)
     app.router.add_get(api.LOG_PATH, routes.log)
     return app
@@ -206,6 +208,14 @@ class Routes:
         membership = self._member(request)
         return _answer(membership.duties.stand(await _body(request, api.StandRequest)))
 
+    async def quiesce(self, request: web.Request) -> web.Response:
+        duties = self._reader(request).duties  # root on this machine may, and the operator
+        return _answer(await duties.quiesce(await _body(request, api.QuiesceRequest)))
+
+    async def thaw(self, request: web.Request) -> web.Response:
+        await self._reader(request).duties.thaw()
+        return _answer(api.Done())
+
     async def fenced(self, request: web.Request) -> web.Response:
         membership = self._member(request)
         membership.fenced(await _body(request, api.FencedRequest))
@@ -264,7 +274,7 @@ def _operator(request: web.Request) -> str:
     connection = transport.get_extra_info("ssl_object")
     if connection is None:
         raise RefusedError(
-            "only status and log are served on the local socket",
+            "only status, log and quiesce are served on the local socket",
             remedy="let the operator do it (kubectl standfast)",
         )
     role = pki.peer_role(connection)

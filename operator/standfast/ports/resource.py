@@ -11,6 +11,7 @@ call may make the resource run again.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from standfast.ports.events import Alert
@@ -147,6 +148,15 @@ class Excluding(Protocol):
             UserError: The storage cannot do that, or the disk belongs to somebody else.
             TransientError: Worth another try.
         """
+        ...
+
+
+@runtime_checkable
+class Storing(Protocol):
+    """Part of a driver whose resource keeps data in directories of this machine."""
+
+    def directories(self) -> tuple[Path, ...]:
+        """Where they are, as declared. Returns at once."""
         ...
 
 

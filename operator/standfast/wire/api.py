@@ -30,6 +30,7 @@ RESOURCES_PATH = "/v1/resources"
 STATUS_PATH = "/v1/status"
 RELEASE_PATH = "/v1/release"
 STAND_PATH = "/v1/stand"
+QUIESCE_PATH = "/v1/quiesce"
 FENCED_PATH = "/v1/fenced"
 LOG_PATH = "/v1/log"
 RECORD_PATH = "/v1/record"
@@ -263,6 +264,38 @@ class StandRequest(Wire, frozen=True, kw_only=True):
     """`POST /v1/stand`: stand now, without the rank delay."""
 
     request_id: str
+
+
+class QuiesceRequest(Wire, frozen=True, kw_only=True):
+    """`POST /v1/quiesce`: this VM is about to be stopped for a moment. `DELETE`: that is over.
+
+    Asked again it begins anew. It ends by itself.
+
+    Attributes:
+        for_ms: After this it is over, whoever has forgotten it.
+        stun_ms: For how long the VM is expected to stand still at most.
+        freeze: Hold the file systems of the resources' data still, for at most `FREEZE_MS_MAX`.
+    """
+
+    for_ms: int
+    stun_ms: int = 10_000
+    freeze: bool = False
+
+
+class QuiesceAnswer(Wire, frozen=True, kw_only=True):
+    """What was done for it.
+
+    Attributes:
+        active: Whether this node serves.
+        stun_ms: For so long the VM may stand still without a failover.
+        frozen: Directories whose file systems are frozen.
+        notes: What could not be done, and why.
+    """
+
+    active: bool
+    stun_ms: int
+    frozen: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class FencedRequest(Wire, frozen=True, kw_only=True):

@@ -48,10 +48,13 @@ class Facts(msgspec.Struct, frozen=True, rename="camel"):
     Attributes:
         eligible: It would stand if asked; lets a failing node know whether to hand over.
         invitations: By resource, what a driver needs to follow this node; for data nodes only.
+        positions: By resource, how far its data reached when the record's position was proposed;
+            where there are several. Who did not hear it does not know, and says no position.
     """
 
     eligible: bool = False
     invitations: dict[str, bytes] = {}
+    positions: dict[str, int] = {}
 
 
 def frame(kind: int, number: int = 0, payload: bytes = b"") -> bytes:

@@ -315,12 +315,63 @@ def test_asynchronous_writes_wait_for_nobody_and_the_record_says_how_far_they_re
 
 
 def test_a_position_counts_only_where_it_is_known_to_be_the_leaders(node: Node) -> None:
+    now = asynchronous(state(B, record(A)), position=7)
     node.copy.now = Replication(Part.STANDBY, "", position=7)
-    assert node.replicas.position() is None
+    assert node.replicas.position(now) is None
     node.copy.now = replace(node.copy.now, is_of_leader=True)
-    assert node.replicas.position() == 7
-    node.copies["other"] = FakeCopy(now=Replication(Part.STANDBY, "", 5, is_of_leader=True))
-    assert node.replicas.position() == 12, "of all data together"
+    assert node.replicas.position(now) == 7
+
+
+def two_databases(node: Node, orders: int, stock: int) -> None:
+    node.copy.now = Replication(Part.STANDBY, "", orders, is_of_leader=True)
+    node.copies["stock"] = FakeCopy(now=Replication(Part.STANDBY, "", stock, is_of_leader=True))
+
+
+def test_what_one_database_gained_hides_nothing_that_another_lost(node: Node) -> None:
+    """Recorded: 1000 + 1000. After that 900 came of one, and 900 of the other never did."""
+    now = asynchronous(state(B, record(A)), position=2000, loss_max=100)
+    two_databases(node, 1900, 100)
+    node.links = FakeLinks({A: Facts(positions={"pg": 1000, "stock": 1000})})
+    node.tell(now)
+    assert node.replicas.position(now) == 1100
+    assert node.replicas.lacks(now) == 900
+    node.links = FakeLinks()  # the leader has died, what it told is remembered
+    node.tell(now)
+    node.replicas.warn(now, somebody_holds=False)
+    (alert,) = node.sink.alerts.values()
+    assert "lacks 900 bytes" in alert.message
+
+
+def test_positions_of_several_databases_count_by_the_record_that_they_were_told_with(
+    node: Node,
+) -> None:
+    now = asynchronous(state(B, record(A)), position=2000)
+    two_databases(node, 1500, 1000)
+    assert node.replicas.position(now) is None, "nobody told how the sum is made up"
+    for told in (
+        {"pg": 900, "stock": 900},
+        {"pg": 1000, "stock": 1000},
+        {"pg": 1500, "stock": 1600},
+    ):
+        node.links = FakeLinks({A: Facts(positions=told)})
+        node.tell(now)
+    assert node.replicas.position(now) == 2000, "the last one is of no record that is known here"
+    later = asynchronous(state(B, record(A)), position=3100)
+    assert node.replicas.position(later) == 2500
+    other = asynchronous(state(B, record(B, holder=B)), position=2000)
+    node.tell(other)
+    assert node.replicas.position(now) is None, "of another leader"
+
+
+def test_the_leader_of_several_databases_tells_what_its_position_is_made_of(node: Node) -> None:
+    voter = FakeVoter(asynchronous(state(A, record(A), record(A))))
+    node.copy.now = serving(500, follower(450))
+    node.keep(voter)
+    assert node.replicas.positions() == {}, "of one the sum says it"
+    node.copies["stock"] = FakeCopy(now=serving(70, follower(60)))
+    node.keep(voter, 1000)
+    assert node.replicas.positions() == {"pg": 500, "stock": 70}
+    assert voter.positions[-1] == 570
 
 
 def test_a_takeover_beyond_the_bound_is_withheld_and_says_what_would_be_lost(node: Node) -> None:

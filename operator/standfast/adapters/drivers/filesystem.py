@@ -67,6 +67,9 @@ class FilesystemDriver:
     def name(self) -> str:
         return self._config.name
 
+    def directories(self) -> tuple[Path, ...]:
+        return (self._config.mount_point,)
+
     async def probe(self) -> ResourceState:
         try:
             use = await self._use()

@@ -5,6 +5,7 @@ taken does not start. A resource that runs without the lease (a standby role) is
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from standfast.ports.events import Alert
 from standfast.ports.guard import Target
@@ -16,6 +17,7 @@ from standfast.ports.resource import (
     Report,
     ResourceDriver,
     ResourceState,
+    Storing,
 )
 
 Plan = Callable[[str, Sequence[Target]], Awaitable[None]]
@@ -50,6 +52,9 @@ class GuardedDriver:
     def foresee(self) -> None:
         if isinstance(self._driver, Foreseeing):
             self._driver.foresee()
+
+    def directories(self) -> tuple[Path, ...]:
+        return self._driver.directories() if isinstance(self._driver, Storing) else ()
 
     async def stop(self, budget_ms: int) -> None:
         await self._driver.stop(budget_ms)

@@ -11,6 +11,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from standfast.adapters.drivers.boot import settled_at_boot
 from standfast.adapters.drivers.host import DriverHost
@@ -97,6 +98,9 @@ class PostgresqlDriver:
     @property
     def name(self) -> str:
         return self._config.name
+
+    def directories(self) -> tuple[Path, ...]:
+        return (self._config.data, self._config.data / "pg_wal")
 
     # ---------------------------------------------------------------- what the agent tells
 
