@@ -6,6 +6,10 @@ export UV_PROJECT_ENVIRONMENT ?= $(CURDIR)/.venv
 UV := tests/tools/uv
 RUN := $(UV) run --frozen --no-sync
 PYTEST := $(RUN) pytest
+# Tests that mostly wait run side by side, each in a lane of its own (tests/lanes).
+LANES ?= 4
+IN_LANES := -p tests.lanes.plugin --dist loadfile --no-loadscope-reorder \
+  --tx '$(LANES)*popen//python=tests/lanes/lane'
 
 .PHONY: help
 help: ## What can be done here
@@ -16,7 +20,8 @@ demo: setup ## The main job before your eyes: a VM dies, the service goes on
 	$(RUN) standfast-lab demo
 
 .PHONY: test
-test: setup lint unit simulate-ci mutants model integration e2e ## Everything CI runs
+test: ## Everything CI runs
+	@tests/lanes/stages setup lint unit simulate-ci mutants model parts integration e2e
 
 .PHONY: setup
 setup: ## System packages, uv and the locked environment
@@ -60,9 +65,13 @@ mutants: ## Plant known bugs in the core; each must be caught
 model: ## Check the model of the lease exhaustively (Spin)
 	$(PYTEST) tests/model -q --timeout 900
 
+.PHONY: parts
+parts: ## Fetch and build what the lab needs
+	$(RUN) python -m tests.lanes.fill
+
 .PHONY: integration
-integration: ## Adapters against real parts: API server, vCenter simulator, systemd, netlink
-	$(PYTEST) tests/integration -q --timeout 300 -m "not load"
+integration: parts ## Adapters against real parts: API server, vCenter simulator, systemd, netlink
+	$(PYTEST) tests/integration $(IN_LANES) -q --timeout 300 -m "not load" --durations 10
 
 .PHONY: load
 load: setup ## What measures a machine under load or boots a full one: guard, watchdog
@@ -82,8 +91,8 @@ bench-scale: setup ## Measure the operator with N=300 clusters: build/bench/scal
 	$(RUN) python -m tests.bench.scale --clusters $(or $(N),300)
 
 .PHONY: e2e
-e2e: ## The whole in the lab
-	$(PYTEST) tests/e2e -q --timeout 300
+e2e: parts ## The whole in the lab
+	$(PYTEST) tests/e2e $(IN_LANES) -q --timeout 300 --durations 10
 
 .PHONY: bench
 bench: setup ## Measure outages: build/bench/failover.json

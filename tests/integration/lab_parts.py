@@ -16,7 +16,7 @@ T = TypeVar("T")
 @contextmanager
 def lab_paths(name: str) -> Iterator[LabPaths]:
     """Paths of a lab in a short directory: a unix socket's path has at most 107 characters."""
-    base = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="lab-"))
     try:
         yield LabPaths.named(name, base)
     finally:

@@ -24,7 +24,7 @@ import aiohttp
 from aiohttp import web
 
 from standfast.adapters.kube.client import KubeClient
-from standfast.adapters.kube.paths import SECRETS, Collection
+from standfast.adapters.kube.paths import CONFIG_MAPS, EVENTS, LEASES, SECRETS, Collection
 from standfast.api.base import API_VERSION
 from standfast.api.kinds import BY_NAME
 from standfast.core.record import MemberKind
@@ -383,23 +383,16 @@ async def operator_bed(
         if bed.witness is not None and bed.witness.process is not None:
             with suppress(ProcessLookupError):
                 bed.witness.signal(signal.SIGKILL)
-        await _clear(client)
+        await clear(client)
         await client.close()
 
 
-async def _clear(client: KubeClient) -> None:
+async def clear(client: KubeClient) -> None:
     """The garbage collector does not always run in tests: everything is deleted by name."""
-    for each in (*BY_NAME.values(),):
-        async for found in client.list(kind(each.name), NAMESPACE):
+    for each in (*(kind(name) for name in BY_NAME), SECRETS, CONFIG_MAPS, LEASES, EVENTS):
+        async for found in client.list(each, NAMESPACE):
             metadata = found["metadata"]
-            await client.delete(kind(each.name), NAMESPACE, metadata["name"], metadata["uid"])
-    async for found in client.list(SECRETS, NAMESPACE):
-        metadata = found["metadata"]
-        await client.delete(SECRETS, NAMESPACE, metadata["name"], metadata["uid"])
-    leases = Collection("coordination.k8s.io/v1", "Lease", "leases")
-    async for found in client.list(leases, NAMESPACE):
-        metadata = found["metadata"]
-        await client.delete(leases, NAMESPACE, metadata["name"], metadata["uid"])
+            await client.delete(each, NAMESPACE, metadata["name"], metadata["uid"])
 
 
 def now() -> datetime:

@@ -96,9 +96,10 @@ async def test_at_the_deadline_address_processes_and_mount_are_gone(
                     guarded.inside("mount", "-t", "tmpfs", "guarded", str(guarded.data))
                 root = Cgroups().root
                 with process_in(root / GROUP[1:]) as process:
-                    client.extend(term, now_ms() + 60)
+                    client.extend(term, now_ms() + 10_000)
                     await client.plan("all", (*targets, CgroupTarget(GROUP)))
                     assert process.poll() is None
+                    client.extend(term, now_ms() + 60)
                     assert (await next_event(events)).change is GuardChange.FIRED
                     found = await outcome(client)
                     assert process.wait(5) == -signal.SIGKILL
@@ -121,11 +122,11 @@ async def test_extended_in_time_nothing_happens(guarded: Bed) -> None:
     guarded.inside("ip", "address", "add", f"{ADDRESS}/24", "dev", "eth0")
     client = guarded.client()
     async with connected(client) as events:
-        client.extend(1, now_ms() + 100)
+        client.extend(1, now_ms() + 1000)
         await client.plan("vip", [VIP])
         for _ in range(10):
-            await asyncio.sleep(0.03)
-            client.extend(1, now_ms() + 100)
+            await asyncio.sleep(0.3)
+            client.extend(1, now_ms() + 1000)
         assert ADDRESS in guarded.addresses()
         assert events.empty()
         assert (await next_event(events)).change is GuardChange.FIRED

@@ -1,11 +1,10 @@
 """How pipelines judge our objects: by the library that kubectl, Argo CD and Flux follow.
 
-`tests/tools/kstatus` is the judge (Go, `sigs.k8s.io/cli-utils`), built once and kept.
+`tests/tools/kstatus` is the judge (Go, `sigs.k8s.io/cli-utils`).
 """
 
-import hashlib
+import asyncio
 import json
-import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +14,8 @@ import pytest
 
 from standfast.api.conditions import Condition, ConditionType, with_condition
 from standfast.api.kinds import KINDS
-from standfast.lab import tools
+from tests.integration import kstatus_parts
 
-SOURCE = Path(__file__).resolve().parents[1] / "tools/kstatus"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Claims = dict[ConditionType, bool | None]
 
@@ -51,15 +49,7 @@ STATES: list[tuple[str, Claims, int, str]] = [
 
 @pytest.fixture(scope="module")
 def judge() -> Path:
-    sources = sorted(SOURCE.iterdir())
-    digest = hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()[:12]
-    program = tools.cache_dir() / f"kstatus-{digest}" / "kstatus"
-    if not program.exists():
-        program.parent.mkdir(parents=True, exist_ok=True)
-        fresh = program.with_suffix(f".{os.getpid()}")
-        subprocess.run(["go", "build", "-o", fresh, "."], cwd=SOURCE, check=True, timeout=300)
-        fresh.replace(program)
-    return program
+    return asyncio.run(kstatus_parts.judge())
 
 
 def judged(judge: Path, *objects: dict[str, Any]) -> list[str]:

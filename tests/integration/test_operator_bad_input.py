@@ -1,49 +1,31 @@
 """What people get wrong: a condition with value, rule and remedy, and nothing stops for it."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 
 from standfast.adapters.kube.paths import SECRETS
 from standfast.errors import UserError
 from standfast.lab.ca import Authority, Subject
-from tests.integration.kube_parts import KubeLab, kube_lab
+from tests.integration.kube_parts import KubeLab
 from tests.integration.operator_bed import (
     CLUSTER,
     NAMESPACE,
     OperatorBed,
-    Plant,
     condition,
     kind,
-    operator_bed,
     truth,
 )
-from tests.integration.vcenter_parts import vcenter_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(120)]
 
 
-@pytest.fixture(scope="module")
-def kube() -> Iterator[KubeLab]:
-    with kube_lab("opbad") as running:
-        yield running
-
-
 @pytest.fixture
-async def bed(
-    kube: KubeLab, tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[OperatorBed]:
-    subnet = 100 + crc32(request.node.name.encode()) % 100
-    async with (
-        vcenter_lab("opvc", board=Plant()) as vcenter,
-        operator_bed(kube, vcenter, tmp_path, subnet) as made,
-    ):
-        made.operator().start()
-        await made.declare()
-        yield made
+async def bed(bed: OperatorBed) -> OperatorBed:
+    """Declared, and nobody enrolled."""
+    bed.operator().start()
+    await bed.declare()
+    return bed
 
 
 async def infrastructure(bed: OperatorBed, **changed: Any) -> dict[str, Any]:

@@ -9,10 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 
@@ -21,19 +18,16 @@ from standfast.api.words import ATTEST, REPLACE
 from standfast.core.record import MemberKind
 from standfast.core.timing import Profile
 from standfast.lab.paths import VmSpec
-from tests.integration.kube_parts import KubeLab, kube_lab
 from tests.integration.member_bed import ROOT, Party, boottime_ms
 from tests.integration.operator_bed import (
     CLUSTER,
     NAMESPACE,
     OperatorBed,
-    Plant,
     condition,
     kind,
-    operator_bed,
     truth,
 )
-from tests.integration.vcenter_parts import VM_A, VM_B, vcenter_lab
+from tests.integration.vcenter_parts import VM_A, VM_B
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(240)]
 
@@ -45,26 +39,9 @@ VM_C = VmSpec(
 )
 
 
-@pytest.fixture(scope="module")
-def kube() -> Iterator[KubeLab]:
-    with kube_lab("opchg") as running:
-        yield running
-
-
 @pytest.fixture
-async def pair(
-    kube: KubeLab, tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[OperatorBed]:
-    subnet = 100 + crc32(request.node.name.encode()) % 100
-    async with (
-        vcenter_lab("opchgvc", vms=(VM_A, VM_B, VM_C), board=Plant()) as vcenter,
-        operator_bed(kube, vcenter, tmp_path, subnet) as bed,
-    ):
-        bed.operator().start()
-        await bed.declare()
-        await bed.enrol()
-        await bed.settled()
-        yield bed
+def vms() -> tuple[VmSpec, ...]:
+    return (VM_A, VM_B, VM_C)
 
 
 async def spec_of(bed: OperatorBed, **changed: Any) -> None:
@@ -265,31 +242,27 @@ async def test_f38_recovered_with_whoever_is_left_and_whole_again(pair: Operator
     assert interruptions(pair, left, began_ms) == []
 
 
-async def test_f98_a_consent_is_shown_asked_for_and_used(kube: KubeLab, tmp_path: Path) -> None:
-    async with (
-        vcenter_lab("opcons", board=Plant()) as vcenter,
-        operator_bed(kube, vcenter, tmp_path, 99) as bed,
-    ):
-        bed.operator().start()
-        await bed.declare(data="ReplicatedAsync")
-        await bed.enrol()
-        await bed.until(lambda c: truth(c, "Ready") == "True", within_s=60)
-        old = await bed.active()
-        other = next(name for name in bed.machines if name != old)
-        code, said = await command(bed, "consent", CLUSTER)
-        assert (code, "no node of orders waits" in said) == (3, True), said
-        bed.machines[old].off()
-        await bed.until(lambda c: bool(c["status"].get("candidates")))
-        code, said = await command(bed, "consent", CLUSTER, "--show")
-        print(said)
-        assert (code, other in said, "lost" in said) == (0, True, True)
-        code, said = await command(bed, "consent", CLUSTER, "--lose", other, "-y")
-        assert code == 0, said
-        assert await bed.active() == other
-        record = await bed.until(
-            lambda r: r.get("status", {}).get("approvedBy"), "FailoverRecord", f"{CLUSTER}-2"
-        )
-        assert record["status"]["approvedBy"].startswith(f"{await who(bed)}, ")
+async def test_f98_a_consent_is_shown_asked_for_and_used(bed: OperatorBed) -> None:
+    bed.operator().start()
+    await bed.declare(data="ReplicatedAsync")
+    await bed.enrol()
+    await bed.until(lambda c: truth(c, "Ready") == "True", within_s=60)
+    old = await bed.active()
+    other = next(name for name in bed.machines if name != old)
+    code, said = await command(bed, "consent", CLUSTER)
+    assert (code, "no node of orders waits" in said) == (3, True), said
+    bed.machines[old].off()
+    await bed.until(lambda c: bool(c["status"].get("candidates")))
+    code, said = await command(bed, "consent", CLUSTER, "--show")
+    print(said)
+    assert (code, other in said, "lost" in said) == (0, True, True)
+    code, said = await command(bed, "consent", CLUSTER, "--lose", other, "-y")
+    assert code == 0, said
+    assert await bed.active() == other
+    record = await bed.until(
+        lambda r: r.get("status", {}).get("approvedBy"), "FailoverRecord", f"{CLUSTER}-2"
+    )
+    assert record["status"]["approvedBy"].startswith(f"{await who(bed)}, ")
 
 
 async def test_an_attestation_stays_on_record(pair: OperatorBed) -> None:

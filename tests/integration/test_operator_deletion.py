@@ -1,46 +1,21 @@
 """Whatever is deleted, in whatever order: agents stay safe, resources run unless told to stop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.integration.kube_parts import KubeLab, kube_lab
 from tests.integration.operator_bed import (
     CLUSTER,
     NAMESPACE,
     OperatorBed,
-    Plant,
     kind,
-    operator_bed,
     truth,
 )
-from tests.integration.vcenter_parts import vcenter_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(180)]
 
 SETTLING_S = 2.0
 """A pass, a register and a declaration to both agents take a tenth of this."""
-
-
-@pytest.fixture(scope="module")
-def kube() -> Iterator[KubeLab]:
-    with kube_lab("opgone") as running:
-        yield running
-
-
-@pytest.fixture
-async def pair(kube: KubeLab, tmp_path: Path) -> AsyncIterator[OperatorBed]:
-    async with (
-        vcenter_lab("opvc", board=Plant()) as vcenter,
-        operator_bed(kube, vcenter, tmp_path, 71) as made,
-    ):
-        made.operator().start()
-        await made.declare()
-        await made.enrol()
-        await made.settled()
-        yield made
 
 
 async def delete(pair: OperatorBed, of: str, name: str) -> None:

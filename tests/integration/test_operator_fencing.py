@@ -2,43 +2,18 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from zlib import crc32
 
 import pytest
 
-from tests.integration.kube_parts import KubeLab, kube_lab
 from tests.integration.operator_bed import (
     OperatorBed,
-    Plant,
     condition,
-    operator_bed,
     truth,
 )
-from tests.integration.vcenter_parts import vcenter_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(180)]
 
 SHARED = {"data": "SharedDisk"}
-
-
-@pytest.fixture(scope="module")
-def kube() -> Iterator[KubeLab]:
-    with kube_lab("opfenc") as running:
-        yield running
-
-
-@pytest.fixture
-async def bed(
-    kube: KubeLab, tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[OperatorBed]:
-    subnet = 100 + crc32(request.node.name.encode()) % 100
-    async with (
-        vcenter_lab("opvc", board=Plant()) as vcenter,
-        operator_bed(kube, vcenter, tmp_path, subnet) as made,
-    ):
-        yield made
 
 
 async def pair_of(bed: OperatorBed, **spec: object) -> str:

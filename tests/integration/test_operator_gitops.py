@@ -4,24 +4,20 @@ The operator runs as the chart's ServiceAccount, with the rights that the chart 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.chart_rights import as_the_chart_says
-from tests.integration.kube_parts import KubeLab, kube_lab
+from tests.integration.kube_parts import KubeLab
 from tests.integration.operator_bed import (
     CLUSTER,
     NAMESPACE,
     OperatorBed,
-    Plant,
     kind,
-    operator_bed,
     truth,
 )
-from tests.integration.vcenter_parts import vcenter_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(240)]
 
@@ -29,25 +25,15 @@ REST_S = 20.0
 """Two sweeps of what members send, several of the operator's own second looks."""
 
 
-@pytest.fixture(scope="module")
-def kube() -> Iterator[KubeLab]:
-    with kube_lab("opgit") as running:
-        yield running
-
-
 @pytest.fixture
-async def pair(kube: KubeLab, tmp_path: Path) -> AsyncIterator[OperatorBed]:
-    async with (
-        vcenter_lab("opvc", board=Plant()) as vcenter,
-        operator_bed(kube, vcenter, tmp_path, 72) as made,
-    ):
-        operator = made.operator()
-        operator.kubeconfig = await asyncio.to_thread(as_the_chart_says, kube, tmp_path)
-        operator.start()
-        await made.declare()
-        await made.enrol()
-        await made.settled()
-        yield made
+async def pair(bed: OperatorBed, kube: KubeLab, tmp_path: Path) -> OperatorBed:
+    operator = bed.operator()
+    operator.kubeconfig = await asyncio.to_thread(as_the_chart_says, kube, tmp_path)
+    operator.start()
+    await bed.declare()
+    await bed.enrol()
+    await bed.settled()
+    return bed
 
 
 def managers(document: dict[str, Any], field: str) -> set[str]:

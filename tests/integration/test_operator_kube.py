@@ -4,7 +4,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -15,24 +15,19 @@ from standfast.adapters.kube.paths import CONFIG_MAPS, EVENTS, LEASES, Collectio
 from standfast.adapters.kube.recorder import BURST, Happening, Recorder, Regarding
 from standfast.adapters.linux.clock import BootClock
 from standfast.errors import TransientError, UserError
-from tests.integration.kube_parts import KubeLab, kube_lab
+from tests.integration.kube_parts import KubeLab
+from tests.integration.operator_bed import NAMESPACE, clear
 
 pytestmark = pytest.mark.lab
 
 WITNESSES = Collection("standfast.dev/v1alpha1", "Witness", "witnesses")
-NAMESPACE = "databases"
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[KubeLab]:
-    with kube_lab("opkube") as running:
-        yield running
 
 
 @pytest.fixture
-async def client(lab: KubeLab) -> AsyncIterator[KubeClient]:
-    client = lab.client()
+async def client(kube: KubeLab) -> AsyncIterator[KubeClient]:
+    client = kube.client()
     yield client
+    await clear(client)
     await client.close()
 
 
@@ -124,8 +119,8 @@ async def test_what_the_api_server_refuses_is_said_with_its_words(client: KubeCl
         await client.create(WITNESSES, NAMESPACE, {"metadata": {"name": "neither"}, "spec": {}})
 
 
-async def test_an_api_server_that_is_not_there_is_a_transient_error(lab: KubeLab) -> None:
-    nowhere = KubeClient(replace(lab.endpoint, server="https://127.0.0.1:9"), BootClock())
+async def test_an_api_server_that_is_not_there_is_a_transient_error(kube: KubeLab) -> None:
+    nowhere = KubeClient(replace(kube.endpoint, server="https://127.0.0.1:9"), BootClock())
     with pytest.raises(TransientError, match="does not answer"):
         await nowhere.get(CONFIG_MAPS, NAMESPACE, "any")
     assert not await nowhere.answers()
@@ -163,12 +158,12 @@ async def test_an_event_is_told_once_and_counted(client: KubeClient) -> None:
 class Replica:
     """An elector whose process is this object."""
 
-    def __init__(self, lab: KubeLab, name: str, lease: str, server: str = "") -> None:
+    def __init__(self, kube: KubeLab, name: str, lease: str, server: str = "") -> None:
         self.tokens: queue.Queue[int] = queue.Queue()
         self.ended = threading.Event()
         self.looked = threading.Event()
         self.status = 0
-        endpoint = lab.endpoint
+        endpoint = kube.endpoint
         self.elector = Elector(
             replace(endpoint, server=server or endpoint.server),
             BootClock(),
@@ -186,8 +181,8 @@ class Replica:
         self.looked.wait()
 
 
-def test_one_replica_acts_and_hands_over_at_once_when_it_leaves(lab: KubeLab) -> None:
-    first, second = Replica(lab, "one", "handover"), Replica(lab, "two", "handover")
+def test_one_replica_acts_and_hands_over_at_once_when_it_leaves(kube: KubeLab) -> None:
+    first, second = Replica(kube, "one", "handover"), Replica(kube, "two", "handover")
     first.elector.start()
     assert first.tokens.get(timeout=5) == 1
     assert first.elector.held()
@@ -200,7 +195,7 @@ def test_one_replica_acts_and_hands_over_at_once_when_it_leaves(lab: KubeLab) ->
     second.elector.release()
 
 
-def test_a_replica_that_vanished_is_waited_out_by_our_own_clock(lab: KubeLab) -> None:
+def test_a_replica_that_vanished_is_waited_out_by_our_own_clock(kube: KubeLab) -> None:
     """Its renewTime lies in the future by its own wall clock, which decides nothing."""
     lease = {
         "metadata": {"name": "vanished"},
@@ -213,12 +208,12 @@ def test_a_replica_that_vanished_is_waited_out_by_our_own_clock(lab: KubeLab) ->
     }
 
     async def leave() -> None:
-        client = lab.client()
+        client = kube.client()
         await client.create(LEASES, NAMESPACE, lease)
         await client.close()
 
     asyncio.run(leave())
-    replica = Replica(lab, "next", "vanished")
+    replica = Replica(kube, "next", "vanished")
     began = time.monotonic()
     replica.elector.start()
     assert replica.tokens.get(timeout=10) == 8
@@ -226,10 +221,10 @@ def test_a_replica_that_vanished_is_waited_out_by_our_own_clock(lab: KubeLab) ->
     replica.elector.release()
 
 
-def test_a_replica_cut_off_from_the_api_ends_before_another_may_act(lab: KubeLab) -> None:
+def test_a_replica_cut_off_from_the_api_ends_before_another_may_act(kube: KubeLab) -> None:
     """The warden ends the process while the renewer still waits for an answer."""
-    relay = Relay(lab.endpoint.server)
-    replica = Replica(lab, "cut", "cutoff", server=relay.url)
+    relay = Relay(kube.endpoint.server)
+    replica = Replica(kube, "cut", "cutoff", server=relay.url)
     replica.elector.start()
     assert replica.tokens.get(timeout=5) == 1
     began = time.monotonic()
