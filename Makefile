@@ -7,7 +7,7 @@ UV := tests/tools/uv
 RUN := $(UV) run --frozen --no-sync
 PYTEST := $(RUN) pytest
 # Tests that mostly wait run side by side, each in a lane of its own (tests/lanes).
-LANES ?= 4
+LANES ?= $(shell expr $$(nproc) + 1)
 IN_LANES := -p tests.lanes.plugin --dist loadfile --no-loadscope-reorder \
   --tx '$(LANES)*popen//python=tests/lanes/lane'
 
@@ -63,7 +63,7 @@ mutants: ## Plant known bugs in the core; each must be caught
 
 .PHONY: model
 model: ## Check the model of the lease exhaustively (Spin)
-	$(PYTEST) tests/model -q --timeout 900
+	$(PYTEST) tests/model -n 2 -q --timeout 900
 
 .PHONY: parts
 parts: ## Fetch and build what the lab needs
