@@ -4,49 +4,21 @@ import asyncio
 import json
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 
-from tests.integration.kube_parts import KubeLab, kube_lab
 from tests.integration.member_bed import ROOT
 from tests.integration.operator_bed import (
     CLUSTER,
     OperatorBed,
-    Plant,
     condition,
-    operator_bed,
     truth,
 )
 from tests.integration.test_operator_changes import command
-from tests.integration.vcenter_parts import vcenter_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def kube() -> Iterator[KubeLab]:
-    with kube_lab("oproll") as running:
-        yield running
-
-
-@pytest.fixture
-async def pair(
-    kube: KubeLab, tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[OperatorBed]:
-    subnet = 100 + crc32(request.node.name.encode()) % 100
-    async with (
-        vcenter_lab("oprollvc", board=Plant()) as vcenter,
-        operator_bed(kube, vcenter, tmp_path, subnet) as made,
-    ):
-        made.operator().start()
-        await made.declare()
-        await made.enrol()
-        await made.settled()
-        yield made
 
 
 def phase(cluster: dict[str, Any]) -> str:
