@@ -80,7 +80,7 @@ def gathered(api: Api, cluster: HACluster, at: datetime) -> Iterator[tuple[str, 
             }
         ),
     )
-    shown = redacted_text(text.plain(explanation(cluster, []), width=100))
+    shown = redacted_text(text.plain(explanation(cluster, [], at), width=100))
     yield "explain.txt", shown
     for kind in KINDS:
         listed = read(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{kind.plural}")

@@ -1,5 +1,7 @@
 """`kubectl standfast explain`: why a cluster is as it is, and what to do next."""
 
+from datetime import UTC, datetime
+
 import click
 
 from standfast.api.cluster import HACluster
@@ -22,10 +24,15 @@ from standfast.cli.render_explain import explanation, explanation_data
 @options.output
 @options.connected
 def explain(api: Api, cluster: str, *, output: str | None) -> None:
-    """Say why CLUSTER is as it is, in sentences, with what to do next."""
+    """Say why CLUSTER is as it is, in sentences, with what to do next.
+
+    Who serves and since when, what the operator is doing or waits for, what is wrong with its
+    remedy, what nobody knows, what holds, and what would happen next: if the active node died, by
+    which proof a standby would start, where service goes by itself.
+    """
     found = api.get(HACluster, cluster)
-    resources = api.of_cluster(HAResource, cluster)
+    resources, now = api.of_cluster(HAResource, cluster), datetime.now(UTC)
     if output:
-        click.echo(data.dumped(explanation_data(found), output), nl=False)
+        click.echo(data.dumped(explanation_data(found, now), output), nl=False)
     else:
-        text.console().print(explanation(found, resources))
+        text.console().print(explanation(found, resources, now))

@@ -1,6 +1,7 @@
 """Why a cluster is as it is, in sentences, with what to do next. Pure."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,6 +16,8 @@ from standfast.api.conditions import (
 )
 from standfast.api.resource import HAResource
 from standfast.api.scalars import Truth
+from standfast.cli import text
+from standfast.cli.render_next import next_lines, why_there
 
 _WRONG_WHEN = {
     ConditionType.STALLED: Truth.TRUE,
@@ -29,23 +32,29 @@ _WRONG_WHEN = {
 """Conditions that can be wrong, the worst first, and the status that is wrong."""
 
 
-def explanation(cluster: HACluster, resources: Sequence[HAResource]) -> RenderableType:
+def explanation(
+    cluster: HACluster, resources: Sequence[HAResource], now: datetime
+) -> RenderableType:
     """Return why it is as it is: who serves, what is wrong, what nobody knows, what is next.
 
     Args:
         cluster: As the API server has it.
         resources: Its resources.
+        now: For ages.
     """
     parts: list[RenderableType] = [_who(cluster)]
+    there = why_there(cluster, now)
+    if there:
+        parts.append(Text(there))
     decision = cluster.status.decision
     if decision:
         parts.append(_said(f"Now ({decision.reason}): {decision.message}", decision.remedy))
     wrong = _wrong(cluster)
     if wrong:
-        parts += [_title("What is wrong"), *(_condition(held) for held in wrong)]
+        parts += [_title("What is wrong"), *(_condition(held, now) for held in wrong)]
     unknown = [c for c in cluster.status.conditions if c.status is Truth.UNKNOWN]
     if unknown:
-        parts += [_title("What nobody knows"), *(_condition(held) for held in unknown)]
+        parts += [_title("What nobody knows"), *(_condition(held, now) for held in unknown)]
     members = _members(cluster)
     if members:
         parts += [_title("What its members say"), *members]
@@ -54,15 +63,19 @@ def explanation(cluster: HACluster, resources: Sequence[HAResource]) -> Renderab
         parts += [_title("What its resources say"), *failing]
     fine = [c for c in cluster.status.conditions if c not in wrong and c not in unknown]
     if fine:
-        parts += [_title("What holds"), *(_condition(held) for held in fine)]
+        parts += [_title("What holds"), *(_condition(held, now) for held in fine)]
+    coming = list(next_lines(cluster))
+    if coming:
+        parts += [_title("What would happen next"), *(Text(f"  {said}") for said in coming)]
     return Group(*parts)
 
 
-def explanation_data(cluster: HACluster) -> dict[str, Any]:
+def explanation_data(cluster: HACluster, now: datetime) -> dict[str, Any]:
     """Return the same for programs: who serves, the decision, the conditions by their meaning.
 
     Args:
         cluster: As the API server has it.
+        now: For ages.
     """
     status = cluster.status
     wrong = _wrong(cluster)
@@ -72,11 +85,13 @@ def explanation_data(cluster: HACluster) -> dict[str, Any]:
         "cluster": cluster.metadata.name,
         "active": status.active,
         "term": status.term,
+        "why": why_there(cluster, now),
         "paused": cluster.spec.paused,
         "decision": status.decision.to_object() if status.decision else None,
         "wrong": [_as_data(held) for held in wrong],
         "unknown": [_as_data(held) for held in unknown],
         "holds": [_as_data(held) for held in fine],
+        "next": list(next_lines(cluster)),
     }
 
 
@@ -125,9 +140,11 @@ def _title(said: str) -> Text:
     return Text(f"\n{said}", style="head")
 
 
-def _condition(held: Condition) -> Text:
+def _condition(held: Condition, now: datetime) -> Text:
     message, remedy = message_and_remedy(held)
-    return _said(f"  {held.type} is {held.status.value} ({held.reason}). {message}", remedy)
+    since = text.age(held.last_transition_time, now)
+    said = f"  {held.type} is {held.status.value} for {since} ({held.reason}). {message}"
+    return _said(said, remedy)
 
 
 def _said(sentence: str, remedy: str) -> Text:

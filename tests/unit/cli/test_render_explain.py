@@ -12,7 +12,9 @@ from standfast.cli.render_explain import explanation
 
 
 def test_good_health_is_explained_too() -> None:
-    shown = text.plain(explanation(screens.cluster(statuses.CLUSTER), screens.resources()))
+    shown = text.plain(
+        explanation(screens.cluster(statuses.CLUSTER), screens.resources(), screens.NOW)
+    )
 
     assert_same("explain-good", shown)
 
@@ -29,7 +31,9 @@ def test_the_worst_comes_first_with_what_to_do() -> None:
         )
     )
 
-    shown = text.plain(explanation(screens.cluster(statuses.TROUBLED), screens.resources(failed)))
+    shown = text.plain(
+        explanation(screens.cluster(statuses.TROUBLED), screens.resources(failed), screens.NOW)
+    )
 
     assert_same("explain-trouble", shown)
 
@@ -37,19 +41,21 @@ def test_the_worst_comes_first_with_what_to_do() -> None:
 def test_a_node_that_has_not_joined_is_told_how() -> None:
     waiting = HAClusterStatus(observed_generation=1, nodes=(NodeStatus(name="vm-a"),))
 
-    shown = text.plain(explanation(screens.cluster(waiting), []))
+    shown = text.plain(explanation(screens.cluster(waiting), [], screens.NOW))
 
     assert "web is served by nobody." in shown
     assert "fix: kubectl standfast enroll web vm-a" in shown
 
 
 def test_silence_of_the_operator_is_a_reason() -> None:
-    shown = text.plain(explanation(screens.cluster(), []))
+    shown = text.plain(explanation(screens.cluster(), [], screens.NOW))
 
     assert shown.startswith("The operator has not looked at web yet.\n  fix: kubectl get deploy")
 
 
 def test_pause_is_a_reason() -> None:
-    shown = text.plain(explanation(screens.cluster(statuses.CLUSTER, paused=True), []))
+    shown = text.plain(
+        explanation(screens.cluster(statuses.CLUSTER, paused=True), [], screens.NOW)
+    )
 
     assert "It is paused: the operator watches and does not act." in " ".join(shown.split())
