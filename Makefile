@@ -19,6 +19,10 @@ help: ## What can be done here
 demo: setup ## The main job before your eyes: a VM dies, the service goes on
 	$(RUN) standfast-lab demo
 
+.PHONY: recording
+recording: setup ## The picture in the README, drawn from the demo as it runs now: docs/demo.svg
+	$(RUN) standfast-lab demo --svg docs/demo.svg
+
 .PHONY: test
 test: ## Everything CI runs
 	@tests/lanes/stages setup lint unit simulate-ci mutants model parts integration e2e

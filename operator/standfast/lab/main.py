@@ -7,6 +7,7 @@ does is one call of `lab.Lab`. The verbs stand in `verbs_*`, by what they act on
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
 import click
@@ -108,11 +109,20 @@ def enroll(name: str, vm: str, file: BinaryIO) -> None:
 @cli.command()
 @click.option("--name", default="demo", show_default=True, help="The lab to use.")
 @click.option("--keep", is_flag=True, help="Leave the lab up, to try things by hand.")
-def demo(name: str, keep: bool) -> None:
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw what was printed, for the README.",
+)
+def demo(name: str, keep: bool, svg: Path | None) -> None:
     """Tell the main job step by step, on real parts, with measured times."""
     from standfast.lab import demo as story
+    from standfast.lab import recording
 
-    story.tell(name, screen.console, keep=keep)
+    console = recording.recorder() if svg is not None else screen.console
+    story.tell(name, console, keep=keep)
+    if svg is not None:
+        recording.save(console, svg)
 
 
 def look(lab: Lab) -> Status:

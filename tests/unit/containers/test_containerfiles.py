@@ -31,12 +31,13 @@ def test_there_is_one_for_each_process_that_runs_as_a_pod() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_it_keeps_the_rules(file: Path) -> None:
     words = [word for word, _ in instructions(file)]
-    assert words[0] == "FROM"
+    assert words[:2] == ["ARG", "FROM"]
+    base = instructions(file)[0][1]
+    assert re.fullmatch(r"BASE=docker\.io/library/python:3\.11-slim-\w+", base)
     assert "ADD" not in words
     for word, rest in instructions(file):
         if word == "FROM":
-            image = rest.partition(" ")[0]
-            assert re.fullmatch(r"docker\.io/library/python:3\.11-slim-\w+", image)
+            assert rest.partition(" ")[0] == "$BASE"
         if word == "RUN" and "pip install" in rest:
             assert "--no-cache-dir" in rest
         assert not re.search(r"\bsudo\b|\bcurl\b.*\|", rest)
