@@ -35,8 +35,8 @@ mount -t tmpfs tmpfs /root/tmp
 mount -t cgroup2 cgroup2 /root/sys/fs/cgroup
 mount -t 9p -o trans=virtio,version=9p2000.L share /root/mnt
 ip link set lo up
-exec switch_root /root /usr/bin/env PYTHONPATH=@operator@ PYTHONUNBUFFERED=1 \\
-    PATH=/usr/sbin:/usr/bin:/sbin:/bin /usr/bin/python3 @script@ @story@
+exec switch_root /root /usr/bin/env PYTHONPATH=@operator@:@root@ PYTHONUNBUFFERED=1 \\
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin @python@ @script@ @story@
 """
 
 
@@ -45,6 +45,16 @@ def missing() -> str:
     if shutil.which(QEMU) is None:
         return "apt-get install --no-install-recommends qemu-system-x86"
     return ""
+
+
+def missing_iscsi() -> str:
+    """As `missing`, where the VMs have disks over iSCSI and programs that reserve them."""
+    found = missing()
+    if not found and shutil.which("sg_persist") is None:
+        found = "apt-get install sg3-utils"
+    if not found and not any(Path("/usr/lib").glob("*/qemu/block-iscsi.so")):
+        found = "apt-get install --no-install-recommends qemu-block-extra"
+    return found
 
 
 def _unpacked() -> Path:
@@ -97,6 +107,7 @@ class Machine:
         modules: Kernel modules beside those it boots with.
         devices: More arguments of qemu.
         monitored: Whether `order` is to work.
+        python: Which one; that of the tests has what they import.
     """
 
     directory: Path
@@ -104,6 +115,7 @@ class Machine:
     modules: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     monitored: bool = False
+    python: str = "/usr/bin/python3"
     said: list[tuple[float, str]] = field(default_factory=list)
 
     @property
@@ -172,7 +184,8 @@ class Machine:
         for file in ordered:
             shutil.copy(file, tree / "lib")
         (tree / "modules").write_text("\n".join(file.name for file in ordered))
-        text = INIT.replace("@operator@", str(ROOT / "operator"))
+        text = INIT.replace("@operator@", str(ROOT / "operator")).replace("@root@", str(ROOT))
+        text = text.replace("@python@", self.python)
         text = text.replace("@script@", str(self.script)).replace("@story@", story)
         (tree / "init").write_text(text)
         (tree / "init").chmod(0o755)

@@ -18,8 +18,9 @@ SETTLED_MS = 10_000
 the host is connected. A guest needs seconds of its own to boot before it can report, on top."""
 
 HOST_SILENCE_MS = 75_000
-"""The same for a VM that was never seen on: an infrastructure calls a silent host connected for up
-to 60 s, and its picture may be as old as that."""
+"""The oldest that a picture may be whatever was seen before: an infrastructure calls a silent host
+connected for up to 60 s. A VM that is still seen off so long after a boot was known was off at a
+moment after that boot began, also when it went off too soon after it for the feed to tell."""
 
 
 class Power(Enum):
@@ -63,6 +64,8 @@ def boot_is_over(known_at_ms: int, off: OffSeen) -> bool:
     """
     if off.ordered:
         return known_at_ms <= off.asked_at_ms
-    if off.on_from_ms is not None and off.off_since_ms is not None:
-        return known_at_ms + SETTLED_MS <= off.off_since_ms
-    return known_at_ms + HOST_SILENCE_MS <= off.asked_at_ms
+    if known_at_ms + HOST_SILENCE_MS <= off.asked_at_ms:
+        return True
+    if off.on_from_ms is None or off.off_since_ms is None:
+        return False
+    return known_at_ms + SETTLED_MS <= off.off_since_ms

@@ -7,7 +7,7 @@ from standfast.api.crdgen import REPOSITORY
 from standfast.api.kinds import BY_NAME
 from standfast.api.parse import parse
 
-MANIFESTS = sorted((REPOSITORY / "examples").glob("*/*.yaml"))
+MANIFESTS = sorted((REPOSITORY / "examples").glob("*/**/*.yaml"))
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda p: f"{p.parent.name}/{p.name}")

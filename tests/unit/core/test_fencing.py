@@ -5,6 +5,22 @@ from standfast.core.fencing import HOST_SILENCE_MS, SETTLED_MS, OffSeen, boot_is
 KNOWN_MS = 100_000
 
 
+def test_a_boot_that_ended_soon_after_it_was_known_is_over_in_time_all_the_same() -> None:
+    """A VM that died right after its cluster was made: the feed saw it on, and off too soon."""
+    off_ms = KNOWN_MS + SETTLED_MS - 1
+    soon = OffSeen(
+        ordered=False,
+        asked_at_ms=KNOWN_MS + HOST_SILENCE_MS - 1,
+        off_since_ms=off_ms,
+        on_from_ms=1,
+    )
+    assert not boot_is_over(KNOWN_MS, soon)
+    later = OffSeen(
+        ordered=False, asked_at_ms=KNOWN_MS + HOST_SILENCE_MS, off_since_ms=off_ms, on_from_ms=1
+    )
+    assert boot_is_over(KNOWN_MS, later)
+
+
 def test_an_order_ends_every_boot_known_before_it_was_given() -> None:
     assert boot_is_over(KNOWN_MS, OffSeen(ordered=True, asked_at_ms=KNOWN_MS))
     assert not boot_is_over(KNOWN_MS, OffSeen(ordered=True, asked_at_ms=KNOWN_MS - 1))

@@ -72,11 +72,11 @@ class OutrankedError(TransientError):
 
 
 class Reservation:
-    """The reservation of one resource's disk.
+    """The reservation of one resource's disk. Its calls must not overlap.
 
     Args:
         name: Of the resource, for sentences.
-        programs: Runs `sg_persist`.
+        programs: Runs `sg_persist`, and nothing of anybody else's.
     """
 
     def __init__(self, name: str, programs: Programs) -> None:
@@ -242,6 +242,11 @@ class Reservation:
         return done.status == 0
 
     async def _run(self, disk: Path, *words: str) -> Done:
+        if self._programs.running and not await self._programs.end():
+            raise TransientError(
+                f"{self._name}: {disk} does not answer: an earlier question to it hangs",
+                remedy="dmesg | tail; is the storage there?",
+            )
         argv = ("sg_persist", "--no-inquiry", "--readonly", *words, str(disk))
         done = await self._programs.run(*argv, budget_s=COMMAND_S)
         for _ in range(_UNIT_ATTENTIONS):

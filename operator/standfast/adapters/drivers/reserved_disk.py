@@ -19,7 +19,7 @@ from standfast.adapters.disks import keys
 from standfast.adapters.disks.config import ReservedDiskConfig
 from standfast.adapters.disks.keys import Key, key_of
 from standfast.adapters.disks.programs import Programs
-from standfast.adapters.disks.reservation import OutrankedError, Reservation
+from standfast.adapters.disks.reservation import Abilities, OutrankedError, Reservation
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.drivers.shared_disk import SharedDiskDriver, nodes_of
 from standfast.errors import StandfastError, TransientError, UserError
@@ -95,7 +95,8 @@ class ReservedDiskDriver:
         if health.verdict is not Verdict.UP:
             return health
         try:
-            lost = await self._lost()
+            async with self._one_at_a_time:
+                lost = await self._lost()
         except OutrankedError as error:
             return Health(Verdict.DOWN, error.problem)
         except StandfastError as error:
@@ -104,15 +105,14 @@ class ReservedDiskDriver:
 
     async def ready(self) -> list[str]:
         try:
-            device = self._device()
-            await self._reservation.abilities(device)
+            await self._abilities()
         except StandfastError as error:
             return [f"{error.problem} ({error.remedy})" if error.remedy else error.problem]
         return []
 
     async def concerns(self) -> list[Alert]:
         try:
-            abilities = await self._reservation.abilities(self._device())
+            abilities = await self._abilities()
         except StandfastError:
             return []  # `ready` says so
         if abilities.persists:
@@ -149,6 +149,10 @@ class ReservedDiskDriver:
                 remedy="give the VMs one path to the disk, as a VMDK has",
             )
         return device
+
+    async def _abilities(self) -> Abilities:
+        async with self._one_at_a_time:
+            return await self._reservation.abilities(self._device())
 
     def _key(self) -> Key:
         if self._claim is None:

@@ -6,6 +6,12 @@ among them. A VM that is none of these is never touched: while one has the disk,
 to attach it, and says so. Nothing is ever deleted: a device is removed, its file stays.
 
 Safe to call again after any outcome: what is done already is seen, not remembered.
+
+A task that vCenter has not finished in time, or that nobody wants any more, is called off: done
+late, it would take the disk from a VM that serves with it again. What cannot be called off names
+the very state of the VM that it was made for (`changeVersion`), so that it never takes another
+disk that has come into that place; and a VM that has the disk next loses nothing by it, because it
+is a change of the first VM alone.
 """
 # mypy: disallow-untyped-calls=False
 # pyvmomi's constructors carry no types; its properties and methods do.
@@ -20,15 +26,17 @@ from standfast.adapters.vsphere.faults import BusyError, vcenter_faults
 from standfast.adapters.vsphere.power import PowerSwitch
 from standfast.adapters.vsphere.search import find, read
 from standfast.adapters.vsphere.session import Connection, Session
-from standfast.errors import TransientError, UserError
+from standfast.errors import StandfastError, TransientError, UserError
 from standfast.ports.clock import Clock
-from standfast.ports.hypervisor import DiskMoved
+from standfast.ports.hypervisor import DiskMoved, NotProvenError
 
 Device = vim.vm.device
 Operation = vim.vm.device.VirtualDeviceSpec.Operation
 _UNITS = tuple(unit for unit in range(16) if unit != 7)
 """Places on a SCSI controller; 7 is the controller itself."""
 _BUSES = 4
+ASK_MS = 1_000
+"""While vCenter works on it, the node is asked so often whether it waits still."""
 _NEW_CONTROLLER, _NEW_DISK = -101, -102
 
 
@@ -39,6 +47,7 @@ class _Machine:
     uuid: str
     name: str
     vm: vim.VirtualMachine
+    version: str
     devices: tuple[Device.VirtualDevice, ...]
 
     def disk(self, vmdk: str) -> Device.VirtualDisk | None:
@@ -97,11 +106,11 @@ class DiskMover:
             disk = machine.disk(vmdk)
             if disk is not None:
                 still()
-                self._detach(machine, disk, vmdk, deadline_ms)
+                self._detach(machine, disk, vmdk, deadline_ms, still)
                 left.append(machine.name)
         is_there = target.disk(vmdk) is not None
         if not is_there:
-            self._attach(target, vmdk, deadline_ms)
+            self._attach(target, vmdk, deadline_ms, still)
         self._read_back(vmdk, uuid, to, others)
         took_ms = self._clock.now_ms() - began_ms
         return DiskMoved(vmdk, tuple(left), target.name, not is_there, took_ms)
@@ -118,7 +127,12 @@ class DiskMover:
         return self._switch.reading("reading the disks of the VMs", look)
 
     def _detach(
-        self, machine: _Machine, disk: Device.VirtualDisk, vmdk: str, deadline_ms: int
+        self,
+        machine: _Machine,
+        disk: Device.VirtualDisk,
+        vmdk: str,
+        deadline_ms: int,
+        still: Callable[[], None],
     ) -> None:
         doing = f"detaching {vmdk} from {machine.name}"
         if getattr(disk.backing, "parent", None) is not None:
@@ -128,9 +142,11 @@ class DiskMover:
                 "independent-persistent so that snapshots leave it alone",
             )
         change = Device.VirtualDeviceSpec(operation=Operation.remove, device=disk)
-        self._reconfigure(machine, [change], doing, deadline_ms)
+        self._reconfigure(machine, [change], doing, deadline_ms, still)
 
-    def _attach(self, machine: _Machine, vmdk: str, deadline_ms: int) -> None:
+    def _attach(
+        self, machine: _Machine, vmdk: str, deadline_ms: int, still: Callable[[], None]
+    ) -> None:
         changes: list[Device.VirtualDeviceSpec] = []
         place = machine.place()
         if place is None:
@@ -149,7 +165,8 @@ class DiskMover:
             key=_NEW_DISK, controllerKey=controller_key, unitNumber=unit, backing=backing
         )
         changes.append(Device.VirtualDeviceSpec(operation=Operation.add, device=disk))
-        self._reconfigure(machine, changes, f"attaching {vmdk} to {machine.name}", deadline_ms)
+        doing = f"attaching {vmdk} to {machine.name}"
+        self._reconfigure(machine, changes, doing, deadline_ms, still)
 
     def _reconfigure(
         self,
@@ -157,12 +174,53 @@ class DiskMover:
         changes: list[Device.VirtualDeviceSpec],
         doing: str,
         deadline_ms: int,
+        still: Callable[[], None],
     ) -> None:
         if self._clock.now_ms() >= deadline_ms:
             raise BusyError(f"{doing}: no time is left for it", retry_after_ms=500)
         with vcenter_faults(self._session.access, doing):
-            task = machine.vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=changes))
-        self._switch.finish(task, doing, deadline_ms)
+            spec = vim.vm.ConfigSpec(deviceChange=changes, changeVersion=machine.version or None)
+            task = machine.vm.ReconfigVM_Task(spec)
+        try:
+            self._finish(task, doing, deadline_ms, still)
+        except NotProvenError as late:
+            called_off = self._call_off(task, doing)
+            raise TransientError(
+                f"{late.problem}; {called_off}", remedy=late.remedy, retry_after_ms=500
+            ) from late
+
+    def _finish(
+        self, task: vim.Task, doing: str, deadline_ms: int, still: Callable[[], None]
+    ) -> None:
+        """Wait for it in short pieces, and ask between two whether it is wanted."""
+        while True:
+            until_ms = min(deadline_ms, self._clock.now_ms() + ASK_MS)
+            try:
+                self._switch.finish(task, doing, until_ms)
+            except NotProvenError:
+                if until_ms >= deadline_ms:
+                    raise
+                self._go_on_if(still, task, doing)
+            else:
+                return
+
+    def _go_on_if(self, still: Callable[[], None], task: vim.Task, doing: str) -> None:
+        try:
+            still()
+        except StandfastError as unwanted:
+            called_off = self._call_off(task, doing)
+            raise TransientError(
+                f"{doing}: {unwanted.problem}; {called_off}", remedy=unwanted.remedy
+            ) from unwanted
+
+    def _call_off(self, task: vim.Task, doing: str) -> str:
+        """Have vCenter forget the task; what came of that, for a sentence."""
+        try:
+            with vcenter_faults(self._session.access, f"calling off {doing}"):
+                task.CancelTask()
+        except StandfastError as error:
+            return f"it could not be called off and may still be done ({error.problem})"
+        return "it was called off"
 
     def _read_back(self, vmdk: str, uuid: str, to: str, others: frozenset[str]) -> None:
         """What vCenter says afterwards is what counts."""
@@ -183,11 +241,13 @@ class DiskMover:
 
 
 def _read(connection: Connection, uuid: str, vm: vim.VirtualMachine) -> _Machine:
-    values = next(iter(read(connection, [vm], "name", "config.hardware.device")), {})
+    wanted = ("name", "config.changeVersion", "config.hardware.device")
+    values = next(iter(read(connection, [vm], *wanted)), {})
     devices = values.get("config.hardware.device")
     found = devices if isinstance(devices, list) else []
     only = tuple(each for each in found if isinstance(each, Device.VirtualDevice))
-    return _Machine(uuid, str(values.get("name", uuid)), vm, only)
+    version = str(values.get("config.changeVersion") or "")
+    return _Machine(uuid, str(values.get("name", uuid)), vm, version, only)
 
 
 def file_of(disk: Device.VirtualDisk) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,6 +192,20 @@ async def test_what_cannot_be_asked_is_worth_another_try() -> None:
         await Reservation("disk", program).take(DISK, A5)
     program.answers = [Done(6, "Unit attention")] * 5
     with pytest.raises(TransientError, match="ended with status 6"):
+        await Reservation("disk", program).look(DISK)
+
+
+async def test_a_question_that_hangs_is_not_followed_by_another() -> None:
+    """A process that waits for storage that is away cannot be killed; one is enough."""
+
+    class Hanging(StorageProgram):
+        async def end(self) -> bool:
+            return False
+
+    program = Hanging(Storage(), "a")
+    hangs: Any = object()
+    program.running.add(hangs)
+    with pytest.raises(TransientError, match="an earlier question to it hangs"):
         await Reservation("disk", program).look(DISK)
 
 

@@ -1,15 +1,18 @@
 """Before a disk is taken from a VM it is asked whether that is wanted still."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyVmomi import vim
 
 from standfast.adapters.fakes import FakeClock
 from standfast.adapters.vsphere.access import Access
 from standfast.adapters.vsphere.disks import DiskMover
 from standfast.adapters.vsphere.vcenter import Vcenter
 from standfast.errors import TransientError
+from standfast.ports.hypervisor import NotProvenError
 
 
 class Vm:
@@ -92,3 +95,86 @@ async def test_the_question_is_asked_where_the_operator_runs() -> None:
         await vcenter.move_disk("[d] x.vmdk", "u", "new", frozenset({"old"}), 5000, still=still)
     assert (asked, mover.done) == ([True], [])
     await vcenter.close()
+
+
+class Task:
+    """A task of vCenter that takes its time."""
+
+    def __init__(self, *, can_be_called_off: bool = True) -> None:
+        self.called_off = False
+        self._can_be = can_be_called_off
+
+    def CancelTask(self) -> None:  # noqa: N802 vCenter's name
+        if not self._can_be:
+            raise vim.fault.InvalidState
+        self.called_off = True
+
+
+class SlowSwitch:
+    """Waits for a task that ends after so many looks; time passes with each."""
+
+    def __init__(self, clock: FakeClock, ends_after: int) -> None:
+        self._clock = clock
+        self._left = ends_after
+
+    def finish(self, task: object, doing: str, deadline_ms: int) -> None:
+        del task
+        self._left -= 1
+        if self._left <= 0:
+            return
+        self._clock.advance(max(0, deadline_ms - self._clock.now_ms()))
+        raise NotProvenError(f"{doing}: task task-7 is still running")
+
+
+class SlowVm:
+    """Takes every change and does none in time."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.specs: list[vim.vm.ConfigSpec] = []
+
+    def ReconfigVM_Task(self, spec: vim.vm.ConfigSpec) -> Task:  # noqa: N802 vCenter's name
+        self.specs.append(spec)
+        return self.task
+
+
+def detach(task: Task, ends_after: int, still: Any = lambda: None) -> SlowVm:
+    """Take the disk from a VM whose vCenter is slow, within five seconds."""
+    clock = FakeClock()
+    session: Any = SimpleNamespace(access=Access("vc.example.com", "u", "p", "", "s"))
+    switch: Any = SlowSwitch(clock, ends_after)
+    mover = DiskMover(session, switch, clock)
+    vm = SlowVm(task)
+    machine: Any = SimpleNamespace(name="old", vm=vm, version="v42")
+    disk = vim.vm.device.VirtualDisk(key=2000)
+    mover._detach(machine, disk, "[d] x.vmdk", clock.now_ms() + 5000, still)
+    return vm
+
+
+def test_a_task_that_is_late_is_waited_for_and_asked_about() -> None:
+    asked: list[bool] = []
+    task = Task()
+    vm = detach(task, 4, lambda: asked.append(True))
+    assert (len(asked), task.called_off) == (3, False)
+    (spec,) = vm.specs
+    assert spec.changeVersion == "v42", "it is refused if anything of the VM changed before"
+
+
+def test_a_detach_that_is_not_done_in_time_is_called_off() -> None:
+    """Done later, it would pull the disk from a node that may serve again."""
+    task = Task()
+    with pytest.raises(TransientError, match="still running; it was called off"):
+        detach(task, 100)
+    assert task.called_off
+
+
+def test_a_detach_that_nobody_wants_any_more_is_called_off() -> None:
+    task = Task()
+    with pytest.raises(TransientError, match="not any more; it was called off"):
+        detach(task, 100, no)
+    assert task.called_off
+
+
+def test_what_cannot_be_called_off_is_said() -> None:
+    with pytest.raises(TransientError, match="could not be called off and may still be done"):
+        detach(Task(can_be_called_off=False), 100)
