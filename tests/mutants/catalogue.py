@@ -1103,6 +1103,14 @@ EXITS = (
         "        if holding.releasing:",
     ),
     Mutant(
+        "stop-under-a-lease-ends-its-emergency",
+        "Releasing: what was verified under a lease says nothing about its emergency stop",
+        "core/holding.py",
+        "    if term is None or event.called_off not in {None, NO_LEASE}:",
+        "    if term is None:",
+        dagger=True,
+    ),
+    Mutant(
         "candidacy-survives-a-release",
         "Releasing: a candidacy would win a lease that knows nothing of it",
         "core/holding.py",

@@ -29,6 +29,7 @@ from standfast.agent.takeover import Takeover
 from standfast.core import group as groups
 from standfast.core import group_events as ev
 from standfast.core.events import (
+    NO_LEASE,
     ClockSuspect,
     Declined,
     Effect,
@@ -80,8 +81,6 @@ from standfast.wire.api import (
 from standfast.wire.frames import Facts
 
 ALLOWED = "allowed"
-NO_LEASE = -1
-"""No lease was held when everything was verified stopped: it cannot be given back by that."""
 PREPARE_S = 10.0
 """How long a planned switchover may be prepared while the service goes on."""
 LEAVE_S = 60.0

@@ -64,14 +64,19 @@ class StandRequested:
     """Stand now instead of after the rank delay."""
 
 
+NO_LEASE = -1
+"""No lease was held when everything was verified stopped: it cannot be given back by that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """Everything that may run only under the lease is stopped, and that was verified.
 
     Attributes:
-        called_off: `Holding.called_off` when it was verified, or -1 when no lease was held: what
-            was stopped for a release that was called off since may run again. None: certainly
-            true at this moment.
+        called_off: `Holding.called_off` when it was verified, or `NO_LEASE` when none was held:
+            what was stopped for a release may run again, when that was called off since, and when
+            the lease ended since it is stopped, and verified, anew. None: certainly true at this
+            moment.
     """
 
     called_off: int | None = None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from standfast.core.events import (
+    NO_LEASE,
     ClockSuspect,
     Declined,
     InSyncProposed,
@@ -316,8 +317,8 @@ def on_stopped(turn: Turn, event: Stopped) -> None:
             _release(turn, holding.term, holding.successor)
         return
     term = turn.state.must_stop
-    if term is None:
-        return
+    if term is None or event.called_off not in {None, NO_LEASE}:
+        return  # verified under a lease that ended since: its emergency stop has a word of its own
     if term > 0:
         _release(turn, term, None)
     heartbeat_ms = turn.config.timing.heartbeat_ms

@@ -7,12 +7,13 @@ what the group believes, because clients and checkers ask for the former.
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from typing_extensions import override
 
 from standfast.core import group as groups
 from standfast.core import group_events as ev
-from standfast.core.events import ReleaseRequested, Stopped
+from standfast.core.events import NO_LEASE, ReleaseRequested, Stopped
 from standfast.core.group_state import Group
 from standfast.core.ids import MemberUid, RunId
 from standfast.core.proof import known_proof
@@ -292,7 +293,7 @@ class Resources(Service):
                 self._drivers.cancel(name, call)
             case ev.AllStopped():
                 self.machine.all_stopped()
-                self._later(self._tell_stopped)
+                self._later(partial(self._tell_stopped, self._called_off()))
             case ev.HandOver():
                 self._later(self._hand_over)
             case ev.Serving():
@@ -316,11 +317,16 @@ class Resources(Service):
         timeline = self.machine.world.timeline
         timeline.at(timeline.now_us, act, self._agent)
 
-    def _tell_stopped(self, run: RunId) -> None:
+    def _called_off(self) -> int:
+        """What the word says that everything is stopped: it is told later, and may be late."""
+        state = self.machine.process.state
+        lease = None if state is None else state.holding
+        return NO_LEASE if lease is None or not lease.releasing else lease.called_off
+
+    def _tell_stopped(self, called_off: int, run: RunId) -> None:
         process = self.machine.process
         if process.alive and process.run == run:
-            lease = None if process.state is None else process.state.holding
-            process.deliver(Stopped(-1 if lease is None else lease.called_off))
+            process.deliver(Stopped(called_off))
 
     def _hand_over(self, run: RunId) -> None:
         process = self.machine.process

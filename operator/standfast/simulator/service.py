@@ -8,7 +8,7 @@ Decides nothing of the protocol: whether it may start is asked of the core each 
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from standfast.core.events import ReleaseRequested, Stopped
+from standfast.core.events import NO_LEASE, ReleaseRequested, Stopped
 from standfast.core.ids import RunId
 from standfast.core.proof import Need, unproven
 from standfast.core.record import Record, Suspect
@@ -271,6 +271,6 @@ class Service:
         if run is not None and machine.process.run == run:
             state = machine.process.state
             lease = None if state is None else state.holding
-            machine.process.deliver(Stopped(-1 if lease is None else lease.called_off))
+            machine.process.deliver(Stopped(NO_LEASE if lease is None else lease.called_off))
         else:
             self.consider()

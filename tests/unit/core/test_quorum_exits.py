@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from standfast.core import quorum
 from standfast.core.events import (
+    NO_LEASE,
     ChangeRequested,
     Declined,
     EmergencyStop,
@@ -215,6 +216,23 @@ def test_a_stop_that_was_called_off_does_not_release_the_next_time() -> None:
     assert one.state.holds(one.now_ms)
     one.tell(Stopped(called_off=1))
     assert one.state.holding is None
+
+
+def test_what_was_verified_under_a_lease_says_nothing_about_its_emergency_stop() -> None:
+    """Its release was called off, so everything was started again; then the lease ended."""
+    one = holder()
+    one.tell(ReleaseRequested(successor=B))
+    one.tell(ReleaseCancelled())
+    held = one.state.holding
+    assert held is not None
+    one.now_ms = held.lease_until_ms
+    effects = one.tell(Stopped(called_off=0))  # it waited in a mailbox since the first stop
+    assert isinstance(effects[0], EmergencyStop)
+    assert not one.sent(Release)
+    assert one.state.must_stop == held.term
+    one.tell(Stopped(called_off=NO_LEASE))
+    assert one.sent(Release)
+    assert one.state.must_stop is None
 
 
 def test_a_member_does_not_change_its_kind() -> None:
