@@ -1111,6 +1111,13 @@ EXITS = (
         dagger=True,
     ),
     Mutant(
+        "watchdog-told-once-only",
+        "Holding: the record says of the watchdog what the guard says, as soon as it may",
+        "core/quorum.py",
+        "    holding.keep_watchdog(turn)\n",
+        "",
+    ),
+    Mutant(
         "candidacy-survives-a-release",
         "Releasing: a candidacy would win a lease that knows nothing of it",
         "core/holding.py",

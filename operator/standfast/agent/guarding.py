@@ -7,6 +7,7 @@ with nobody to take over it goes on: the kernel's lease and this process still s
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,6 +58,7 @@ class Guarding:
         self._is_there = False
         self._lost = ""
         self._watchdog: WatchdogArmed | None = None
+        self._look_now = asyncio.Event()
 
     @property
     def hindrance(self) -> str:
@@ -118,11 +120,13 @@ class Guarding:
         match event.change:
             case GuardChange.BACK:
                 self._is_there, self._lost = True, ""
+                self._look_now.set()
                 for reason in (GONE, LOST):
                     self._sink.clear_alert(_SOURCE, reason)
                 self._calls.changed()
             case GuardChange.GONE:
                 self._is_there = False
+                self._claim_watchdog(None)  # a guard that left in order has disarmed it
                 self._sink.raise_alert(_SOURCE, Alert(GONE, message, _REMEDY))
             case GuardChange.LOST | GuardChange.LEAVING:
                 self._lost = message
@@ -137,13 +141,16 @@ class Guarding:
     async def _keep_looking(self, guard: Guard) -> None:
         """Tell what the guard lacks to do its work under every circumstance."""
         while True:
+            self._look_now.clear()
             try:
                 status = await guard.status()
             except TransientError:
                 await asyncio.sleep(1)
                 continue
             self._mailbox.put(partial(self._judge, status))
-            await asyncio.sleep(LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._look_now.wait()
 
     def _judge(self, status: GuardStatus) -> None:
         if status.locked and status.realtime:
@@ -156,10 +163,7 @@ class Guarding:
         """Absent hardware is something to know, not an error."""
         watchdog = status.watchdog
         is_proven = watchdog is not None and watchdog.armed and bool(watchdog.tested)
-        armed = WatchdogArmed(watchdog.timeout_ms) if watchdog and is_proven else None
-        if armed != self._watchdog:
-            self._watchdog = armed
-            self._calls.watchdog(armed)
+        self._claim_watchdog(WatchdogArmed(watchdog.timeout_ms) if watchdog and is_proven else None)
         if watchdog is None or is_proven:
             self._sink.clear_alert(_SOURCE, WATCHDOG)
             return
@@ -169,3 +173,9 @@ class Guarding:
             message = "; ".join(status.troubles) or f"the watchdog {watchdog.device} is not armed"
             remedy = "correct [watchdog] in /etc/standfast/agent.toml, or give the VM a watchdog"
         self._sink.raise_alert(_SOURCE, Alert(WATCHDOG, message, remedy))
+
+    def _claim_watchdog(self, armed: WatchdogArmed | None) -> None:
+        """Only what a guard that is there says of it: another node may come to rest on it."""
+        if armed != self._watchdog:
+            self._watchdog = armed
+            self._calls.watchdog(armed)

@@ -52,7 +52,6 @@ from standfast.core.events import (
     StandRequested,
     StopForRelease,
     Stopped,
-    WatchdogProposed,
 )
 from standfast.core.group_state import Cell, Group, Phase, Want
 from standfast.core.ids import FIRST, MemberUid
@@ -294,6 +293,15 @@ class Node:
         if self._voter is not None and self._replicas.is_due(self._state):
             self._replicas.keep(self._voter)
             self._tell_facts()
+        self._tell_again()
+
+    def _tell_again(self) -> None:
+        """A disk that refuses swallows the step, and with it what the quorum was told once."""
+        if self._voter is None:
+            return
+        known = self._voter.state.local
+        if (known.eligible, known.watchdog) != (self._is_eligible, self._watchdog):
+            self._tell_local(eligible=self._is_eligible)
 
     def _tell_copies(self) -> None:
         if self._voter is not None and self._links is not None:
@@ -609,8 +617,6 @@ class Node:
     def _watchdog_changed(self, armed: WatchdogArmed | None) -> None:
         self._watchdog = armed
         self._tell_local(eligible=self._is_eligible)
-        if self._voter is not None and self._state.holding is not None:
-            self._voter.take(WatchdogProposed(armed))
 
     def _tell_local(self, *, eligible: bool) -> None:
         if self._voter is not None:

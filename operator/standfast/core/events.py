@@ -127,13 +127,6 @@ class PositionProposed:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchdogProposed:
-    """The watchdog was armed and tested, or is about to be disarmed (none)."""
-
-    watchdog: WatchdogArmed | None
-
-
-@dataclass(frozen=True, slots=True)
 class ChangeRequested:
     """A new config: one voter added or removed, or other timers.
 
@@ -180,7 +173,6 @@ Event = (
     | ConsentGiven
     | InSyncProposed
     | PositionProposed
-    | WatchdogProposed
     | ChangeRequested
     | TtlRequested
     | Recovered

@@ -24,7 +24,6 @@ from standfast.core.events import (
     StopForRelease,
     Stopped,
     TtlRequested,
-    WatchdogProposed,
 )
 from standfast.core.ids import MemberUid
 from standfast.core.messages import Ack, Envelope, Refusal, Refuse, Release, Renew
@@ -189,8 +188,8 @@ def in_sync_required(state: State) -> frozenset[MemberUid]:
     return frozenset().union(*(record.in_sync for record in state.holding.proposals))
 
 
-def on_proposal(turn: Turn, event: InSyncProposed | PositionProposed | WatchdogProposed) -> None:
-    """A driver or the guard wants the record changed."""
+def on_proposal(turn: Turn, event: InSyncProposed | PositionProposed) -> None:
+    """A driver wants the record changed."""
     if not may_propose(turn):
         turn.emit(Declined("this node does not serve, so it proposes no record", ""))
         return
@@ -200,12 +199,19 @@ def on_proposal(turn: Turn, event: InSyncProposed | PositionProposed | WatchdogP
             wanted = (in_sync & nodes) | {turn.me}
             if wanted != turn.record.in_sync:
                 propose(turn, in_sync=wanted)
-        case PositionProposed(position):
+        case PositionProposed(position):  # pragma: no branch - the last of a closed union
             if position != turn.record.position:
                 propose(turn, position=position)
-        case WatchdogProposed(watchdog):  # pragma: no branch - the last of a closed union
-            if watchdog != turn.record.watchdog:
-                propose(turn, watchdog=watchdog)
+
+
+def keep_watchdog(turn: Turn) -> None:
+    """The record says of the holder's watchdog what its guard says, as soon as it may.
+
+    Others rest on it after this node has fallen silent. What could not be proposed when it changed
+    (before the first commit, while the lease is unrenewed) is not forgotten.
+    """
+    if may_propose(turn) and turn.record.watchdog != turn.state.local.watchdog:
+        propose(turn, watchdog=turn.state.local.watchdog)
 
 
 def on_proof(turn: Turn, event: ProofHeld) -> None:

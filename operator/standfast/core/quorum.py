@@ -35,7 +35,6 @@ from standfast.core.events import (
     Stopped,
     Tick,
     TtlRequested,
-    WatchdogProposed,
 )
 from standfast.core.ids import FIRST, BootId, MemberUid, RunId
 from standfast.core.messages import (
@@ -209,7 +208,7 @@ def _take(turn: Turn, event: Event) -> None:
             holding.on_proof(turn, event)
         case ConsentGiven(consent, until_ms):
             turn.state = replace(turn.state, consent=consent, consent_until_ms=until_ms)
-        case InSyncProposed() | PositionProposed() | WatchdogProposed():
+        case InSyncProposed() | PositionProposed():
             holding.on_proposal(turn, event)
         case ChangeRequested():
             changing.on_change_requested(turn, event)
@@ -251,6 +250,7 @@ def _receive(turn: Turn, envelope: Envelope) -> None:
 def _look_at_the_time(turn: Turn) -> None:
     """Do what is due: finish a change, beat, give up, stand, say hello."""
     changing.finish_change(turn)
+    holding.keep_watchdog(turn)
     holding.look_at_watchdogs(turn)
     lease = turn.state.holding
     if lease is not None and lease.renews and turn.now_ms >= lease.next_beat_at_ms:

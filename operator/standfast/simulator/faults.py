@@ -15,7 +15,6 @@ from standfast.core.events import (
     ReleaseRequested,
     StandRequested,
     TtlRequested,
-    WatchdogProposed,
 )
 from standfast.core.proof import Need
 from standfast.core.record import Proof
@@ -462,7 +461,6 @@ class Faults:
         process = holder.process
         process.watchdog_off = True
         process.local_changed()
-        process.deliver(WatchdogProposed(None))
 
         def end() -> None:
             process.watchdog_off = False

@@ -183,6 +183,26 @@ async def test_a_watchdog_counts_when_it_is_armed_and_was_tested() -> None:
     await bed.mailbox.close()
 
 
+async def test_a_guard_that_is_gone_claims_no_watchdog() -> None:
+    """One that was told to stop while no lease ran has disarmed it, and said nothing of it."""
+    bed = Bed()
+    bed.guard.watchdog = WatchdogStatus("/dev/watchdog", "softdog", 10_000, armed=True, tested="x")
+    bed.guarding.begin(ME)
+    await bed.until(lambda: "watchdog 10000" in bed.told)
+    bed.told.clear()
+    bed.guard.die()
+    await bed.live()
+    assert bed.told == ["watchdog None"]
+    bed.guard.come_back()
+    await bed.until(lambda: "watchdog 10000" in bed.told)  # looked at once, not after a while
+    bed.guard.watchdog = replace(bed.guard.watchdog, armed=False)
+    bed.guard.die()
+    bed.guard.come_back()
+    await bed.live()
+    assert bed.told[-2:] == ["watchdog None", "changed"]
+    await bed.mailbox.close()
+
+
 @pytest.mark.usefixtures("often")
 async def test_a_guard_that_could_act_late_is_reported() -> None:
     bed = Bed()

@@ -9,6 +9,7 @@ from standfast.core.events import (
     Declined,
     EmergencyStop,
     InSyncProposed,
+    LocalChanged,
     LeaseExtended,
     Loss,
     Persist,
@@ -22,13 +23,12 @@ from standfast.core.events import (
     Stopped,
     Tick,
     TtlRequested,
-    WatchdogProposed,
 )
 from standfast.core.holding import in_sync_required, propose
 from standfast.core.ids import BootId, MemberUid, RunId, Version
 from standfast.core.messages import Ack, Ask, Fenced, Refusal, Refuse, Release, Renew
 from standfast.core.record import DataMode, Proof, Suspect, WatchdogArmed
-from standfast.core.state import Holding
+from standfast.core.state import Holding, Local
 from standfast.core.turn import Turn
 from tests.unit.core.one_member import BOOT, One, record_of
 from tests.unit.core.small_world import A, B, C, W, X, config_of
@@ -208,7 +208,7 @@ def test_a_voter_that_does_not_know_the_record_is_sent_it_again() -> None:
 
 def test_a_node_that_does_not_serve_proposes_nothing() -> None:
     one = One(A)
-    for event in (InSyncProposed(frozenset({A})), PositionProposed(5), WatchdogProposed(None)):
+    for event in (InSyncProposed(frozenset({A})), PositionProposed(5)):
         (declined,) = one.tell(event)
         assert isinstance(declined, Declined)
 
@@ -219,10 +219,23 @@ def test_what_is_proposed_already_is_not_proposed_again() -> None:
     one.tell(InSyncProposed(one.record.in_sync))
     one.tell(PositionProposed(7))
     one.tell(PositionProposed(7))
-    one.tell(WatchdogProposed(WatchdogArmed(2_000)))
-    one.tell(WatchdogProposed(WatchdogArmed(2_000)))
+    one.tell(LocalChanged(Local(eligible=True, watchdog=WatchdogArmed(2_000))))
+    one.tell(LocalChanged(Local(eligible=True, watchdog=WatchdogArmed(2_000))))
     assert one.record.version == version._replace(seq=version.seq + 2)
     assert (one.record.position, one.record.watchdog) == (7, WatchdogArmed(2_000))
+
+
+def test_a_watchdog_that_changed_before_the_first_record_was_committed_is_told_after_it() -> None:
+    """Or others would rest on one that nobody feeds, or not on one that is armed."""
+    one = One(A)
+    one.tell(LocalChanged(Local(eligible=True, watchdog=WatchdogArmed(2_000))))
+    one.win(B, W, commits=False)
+    assert one.record.watchdog == WatchdogArmed(2_000)
+    one.tell(LocalChanged(Local(eligible=True)))
+    assert one.record.version.seq == 1
+    one.ack(B)
+    assert one.record.version.seq == 2
+    assert one.record.watchdog is None
 
 
 def test_only_data_nodes_can_be_in_sync_and_the_holder_always_is() -> None:
