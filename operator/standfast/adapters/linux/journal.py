@@ -68,6 +68,7 @@ class SlotJournal:
         self._path = path
         self._descriptor = descriptor
         self._lock = lock
+        self._is_named = True
         self._slot_bytes = os.fstat(descriptor).st_size // 2
         self._newest, self._position = self._choose()
 
@@ -125,6 +126,9 @@ class SlotJournal:
         try:
             if len(sealed) > self._slot_bytes:
                 self._grow(len(sealed))
+            if not self._is_named:
+                _flush_names(self._path)
+                self._is_named = True
             position = 1 - self._position
             _write_all(self._descriptor, sealed, position * self._slot_bytes)
             os.fdatasync(self._descriptor)
@@ -174,12 +178,21 @@ class SlotJournal:
         )
 
     def _grow(self, sealed_bytes: int) -> None:
-        """Move to a larger file that holds the newest value; the name changes over at once."""
-        _preallocate(self._path, 2 * sealed_bytes, newest=self._newest)
-        descriptor = os.open(self._path, os.O_RDWR)
+        """Move to a larger file that holds the newest value; the name changes over at once.
+
+        Whatever fails after that: what is written from then on goes to the file that bears the
+        name, and nothing counts as written before the change of names is on disk.
+        """
+        fresh = _aside(self._path, 2 * sealed_bytes, newest=self._newest)
+        try:
+            _part(self._path).replace(self._path)
+        except OSError:
+            os.close(fresh)
+            raise
+        self._is_named = False
         os.close(self._descriptor)
-        self._descriptor = descriptor
-        self._slot_bytes = os.fstat(descriptor).st_size // 2
+        self._descriptor = fresh
+        self._slot_bytes = os.fstat(fresh).st_size // 2
         self._position = 0 if self._newest.value is None else 1
 
 
@@ -193,19 +206,34 @@ def _take_lock(path: Path, lock: int) -> None:
         ) from error
 
 
-def _preallocate(path: Path, capacity_bytes: int, newest: _Slot = _Slot(0, None)) -> None:
-    """Write a whole journal file of zeros (and `newest`) aside, then put it in place at once."""
+def _preallocate(path: Path, capacity_bytes: int) -> None:
+    """Make a whole journal file of zeros aside, then put it in place at once."""
+    os.close(_aside(path, capacity_bytes))
+    _part(path).replace(path)
+    _flush_names(path)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _aside(path: Path, capacity_bytes: int, newest: _Slot = _Slot(0, None)) -> int:
+    """Write a file of zeros (and `newest`) that has another name yet; its descriptor."""
     slot_bytes = -(-(capacity_bytes + _HEADER_BYTES) // PAGE_BYTES) * PAGE_BYTES
-    fresh = path.with_name(path.name + ".part")
-    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(_part(path), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         _write_all(descriptor, bytes(2 * slot_bytes), 0)
         if newest.value is not None:
             _write_all(descriptor, _sealed(newest.generation, newest.value), slot_bytes)
         os.fsync(descriptor)
-    finally:
+    except OSError:
         os.close(descriptor)
-    fresh.replace(path)
+        raise
+    return descriptor
+
+
+def _flush_names(path: Path) -> None:
+    """Bring a change of names in the directory to disk."""
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

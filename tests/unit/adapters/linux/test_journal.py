@@ -1,6 +1,7 @@
 """The journal on disk: what survives which kind of damage."""
 
 import os
+import stat
 import statistics
 import time
 from pathlib import Path
@@ -86,6 +87,35 @@ def test_a_larger_value_than_expected_moves_to_a_larger_file(tmp_path: Path) -> 
     journal.close()
     journal = reopened(path)
     assert (journal.generation, journal.load()) == (3, large + b"!")
+    journal.close()
+
+
+def test_a_move_that_fails_half_way_leaves_nothing_to_a_file_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored after it is found after a restart: it went to the file that has the name."""
+    path = tmp_path / "journal"
+    journal = reopened(path)
+    journal.store(b"small")
+    large = os.urandom(100_000)
+    flush = os.fsync
+
+    def broken(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(5, "Input/output error")
+        flush(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(TransientError, match="generation 1 stays in force"):
+            journal.store(large)
+        with pytest.raises(TransientError):  # the name is not on disk yet, so nothing is
+            journal.store(b"vote")
+    assert journal.load() == b"small"
+    journal.store(b"vote")
+    journal.close()
+    journal = reopened(path)
+    assert (journal.generation, journal.load()) == (2, b"vote")
     journal.close()
 
 
