@@ -1,7 +1,8 @@
 """Performs the group's calls: one task per call, its outcome comes back as an event.
 
-Start, stop and looks of one resource never overlap: a call waits until the one before it has
-unwound after its cancellation. A kill waits for nothing. What a driver raises is an outcome; a
+Start, stop and looks of one resource never overlap: a call waits until all before it have unwound
+after their cancellation. A kill waits for nothing, and the look after it for whatever the kill
+did not wait for: what a start still does while it unwinds would else come after that look. What a driver raises is an outcome; a
 fault of ours in a driver fails that call and is logged whole: a lease must not end by it.
 """
 
@@ -80,7 +81,12 @@ class Calls:
 
 @dataclass
 class _Place:
-    """One resource: its driver, its watch, the call under way, what it is concerned about."""
+    """One resource: its driver, its watch, its calls, what it is concerned about.
+
+    Attributes:
+        task: The call that counts.
+        under_way: Every call that has not ended, the cancelled ones too.
+    """
 
     driver: ResourceDriver
     watch: asyncio.Task[None]
@@ -89,6 +95,7 @@ class _Place:
     exclude: asyncio.Task[None] | None = None
     tend: asyncio.Task[None] | None = None
     task: asyncio.Task[None] | None = None
+    under_way: set[asyncio.Task[None]] = field(default_factory=set)
     call: int = 0
     concerns: set[str] = field(default_factory=set)
 
@@ -147,10 +154,12 @@ class Drivers:
     def begin(self, call: Call) -> None:
         """Start a call; its outcome is reported unless it is cancelled."""
         place = self._places[call.name]
-        before = None if isinstance(call, ev.Kill) else place.task
+        before = () if isinstance(call, ev.Kill) else tuple(place.under_way)
         place.call = call.call
         work = self._perform(place, call, before)
         place.task = self._mailbox.start(work, f"{type(call).__name__} {call.name}")
+        place.under_way.add(place.task)
+        place.task.add_done_callback(place.under_way.discard)
 
     def cancel(self, name: str, call: int) -> None:
         place = self._places.get(name)
@@ -215,10 +224,10 @@ class Drivers:
     # ---------------------------------------------------------------- one call
 
     async def _perform(
-        self, place: _Place, call: Call, before: "asyncio.Task[None] | None"
+        self, place: _Place, call: Call, before: "tuple[asyncio.Task[None], ...]"
     ) -> None:
-        if before is not None and not before.done():
-            await asyncio.wait([before])
+        if before:
+            await asyncio.wait(before)
         try:
             outcome = await self._outcome(place, call)
         except StandfastError as error:

@@ -249,6 +249,33 @@ async def test_a_kill_waits_for_no_other_call(stage: Stage) -> None:
     assert await stage.outcome() == ev.StopEnded("web", 2)
 
 
+async def test_the_look_after_a_kill_sees_what_a_start_still_did_while_it_unwound(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount that is in the kernel when its program is killed comes all the same."""
+    let_go = asyncio.Event()
+
+    async def start(lease_until_ms: int | None) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await let_go.wait()
+            stage.driver.presence = Presence.RUNNING
+
+    monkeypatch.setattr(stage.driver, "start", start)
+    stage.drivers.begin(ev.Start("web", 1, 5000))
+    await asyncio.sleep(0)
+    stage.drivers.cancel("web", 1)
+    stage.drivers.begin(ev.Kill("web", 2))
+    assert await stage.outcome() == ev.StopEnded("web", 2)
+    stage.drivers.begin(ev.Look("web", 3, ready=False))
+    await asyncio.sleep(0.01)
+    let_go.set()
+    outcome = await stage.outcome()
+    assert isinstance(outcome, ev.Looked)
+    assert outcome.seen is ev.Seen.RUNNING
+
+
 async def test_what_happens_by_itself_is_reported(stage: Stage) -> None:
     stage.drivers.begin(ev.Start("web", 1, 5000))
     await stage.outcome()
