@@ -37,6 +37,8 @@ PATIENCE_S = 1.0
 """How long the member with the higher uid waits to be dialled."""
 PING_S = 1.0
 RUNS_TOLD_APART = 2
+NUMBERS_PER_MS_BITS = 10
+"""So many messages are never sent to one member in a millisecond, averaged over its stay."""
 
 
 @dataclass
@@ -75,7 +77,8 @@ class PeerLinks(Peer):
         self._wiring = wiring
         self._links: list[Link] = []
         self._windows: dict[str, Window] = {}
-        self._sent = 0
+        # Numbers grow within a run also for a member that was forgotten and is known again.
+        self._sent = wiring.clock.now_ms() << NUMBERS_PER_MS_BITS
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._moved = asyncio.Event()
         self._problems: dict[str, str] = {}
