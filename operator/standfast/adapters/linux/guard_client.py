@@ -140,6 +140,8 @@ class GuardClient:
         problem = _problem(await self._ask(Disarm(self._lease, wanted.disarmed_term)))
         if problem:
             raise TransientError(f"the guard does not disarm: {problem}", remedy=_REMEDY)
+        if wanted.is_armed:
+            return  # a newer term was extended while the guard answered: what is planned is its
         wanted.inherited = ()
         wanted.planned.clear()
 
