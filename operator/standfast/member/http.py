@@ -124,9 +124,11 @@ class Routes:
         return _answer(membership.make_request())
 
     async def enrol_certificate(self, request: web.Request) -> web.Response:
+        _check_token(request, self._enrolling(request))
+        signed = await _body(request, api.CertificateRequest)
         membership = self._enrolling(request)
         _check_token(request, membership)
-        membership.take_certificate(await _body(request, api.CertificateRequest))
+        membership.take_certificate(signed)
         return _answer(api.Done())
 
     async def forget(self, request: web.Request) -> web.Response:
@@ -151,15 +153,15 @@ class Routes:
         return _answer(self._member(request).make_request())
 
     async def renew_certificate(self, request: web.Request) -> web.Response:
-        membership = self._member(request)
-        membership.take_certificate(await _body(request, api.CertificateRequest))
+        membership, renewed = await self._told(request, api.CertificateRequest)
+        membership.take_certificate(renewed)
         return _answer(api.Done())
 
     # ---------------------------------------------------------------- what is declared and asked
 
     async def config(self, request: web.Request) -> web.Response:
-        membership = self._member(request)
-        return _answer(membership.take_config(await _body(request, api.ConfigRequest)))
+        membership, wanted = await self._told(request, api.ConfigRequest)
+        return _answer(membership.take_config(wanted))
 
     async def record(self, request: web.Request) -> web.Response:
         voter = self._member(request).configured()
@@ -167,46 +169,44 @@ class Routes:
         return _answer(api.RecordAnswer(record=record))
 
     async def join(self, request: web.Request) -> web.Response:
-        orders = self._member(request).orders
-        return _answer(orders.join(await _body(request, api.JoinRequest)))
+        membership, wanted = await self._told(request, api.JoinRequest)
+        return _answer(membership.orders.join(wanted))
 
     async def change(self, request: web.Request) -> web.Response:
-        orders = self._member(request).orders
-        return _answer(orders.change(await _body(request, api.ChangeRequest)))
+        membership, wanted = await self._told(request, api.ChangeRequest)
+        return _answer(membership.orders.change(wanted))
 
     async def challenge(self, request: web.Request) -> web.Response:
         return _answer(self._member(request).orders.challenge())
 
     async def consent(self, request: web.Request) -> web.Response:
-        orders = self._member(request).orders
-        return _answer(orders.consent(await _body(request, api.ConsentRequest)))
+        membership, wanted = await self._told(request, api.ConsentRequest)
+        return _answer(membership.orders.consent(wanted))
 
     async def attested(self, request: web.Request) -> web.Response:
-        orders = self._member(request).orders
-        return _answer(orders.attested(await _body(request, api.AttestedRequest)))
+        membership, wanted = await self._told(request, api.AttestedRequest)
+        return _answer(membership.orders.attested(wanted))
 
     async def recover(self, request: web.Request) -> web.Response:
-        orders = self._member(request).orders
-        return _answer(orders.recover(await _body(request, api.RecoverRequest)))
+        membership, wanted = await self._told(request, api.RecoverRequest)
+        return _answer(membership.orders.recover(wanted))
 
     async def resources(self, request: web.Request) -> web.Response:
-        membership = self._member(request)
-        membership.duties.declare(await _body(request, api.GroupRequest))
+        membership, wanted = await self._told(request, api.GroupRequest)
+        membership.duties.declare(wanted)
         return _answer(api.Done())
 
     async def release(self, request: web.Request) -> web.Response:
-        membership = self._member(request)
-        wanted = await _body(request, api.ReleaseRequest)
+        membership, wanted = await self._told(request, api.ReleaseRequest)
         return _answer(membership.duties.release(wanted))
 
     async def cancel_release(self, request: web.Request) -> web.Response:
-        membership = self._member(request)
-        wanted = await _body(request, api.StandRequest)
+        membership, wanted = await self._told(request, api.StandRequest)
         return _answer(membership.duties.cancel_release(wanted.request_id))
 
     async def stand(self, request: web.Request) -> web.Response:
-        membership = self._member(request)
-        return _answer(membership.duties.stand(await _body(request, api.StandRequest)))
+        membership, wanted = await self._told(request, api.StandRequest)
+        return _answer(membership.duties.stand(wanted))
 
     async def quiesce(self, request: web.Request) -> web.Response:
         duties = self._reader(request).duties  # root on this machine may, and the operator
@@ -217,8 +217,8 @@ class Routes:
         return _answer(api.Done())
 
     async def fenced(self, request: web.Request) -> web.Response:
-        membership = self._member(request)
-        membership.fenced(await _body(request, api.FencedRequest))
+        membership, attested = await self._told(request, api.FencedRequest)
+        membership.fenced(attested)
         return _answer(api.Done())
 
     # ---------------------------------------------------------------- reading
@@ -236,6 +236,16 @@ class Routes:
         return _answer(api.LogAnswer(entries=entries))
 
     # ---------------------------------------------------------------- who asks, whom is meant
+
+    async def _told(self, request: web.Request, kind: type[T]) -> tuple[Membership, T]:
+        """Which membership, and what is asked of it.
+
+        Nothing is awaited between looking at the token and the act: while a body is on its way
+        another replica of the operator may have begun to act.
+        """
+        self._member(request)  # nobody else's body is read
+        body = await _body(request, kind)
+        return self._member(request), body
 
     def _member(self, request: web.Request) -> Membership:
         membership = self._of(_operator(request))
