@@ -301,6 +301,7 @@ class Membership:
             chronicle=self.chronicle,
             on_effect=self._effect,
             on_step=self._stepped,
+            fail=process.mailbox.fail,
             machine=process.machine,
         )
         voter = Voter(tools, durable, process.boot, process.run)

@@ -3,7 +3,8 @@
 `Persist` is a write and a flush, synchronously, before anything after it leaves. When the disk
 refuses, the event counts as lost, as a message may be: the state from before stays, nothing is
 sent, and only an emergency stop that the event brought is carried out all the same. So a full disk
-keeps a lease and never gains one (F94).
+keeps a lease and never gains one (F94). A step whose effects were performed by half for another
+reason ends the process, whoever asked for it: another run adopts what runs, or stops it first.
 """
 
 import logging
@@ -55,6 +56,7 @@ class Tools:
     Attributes:
         on_effect: Takes every effect that is not a write or a message, in order.
         on_step: Called after each step.
+        fail: Ends the process with this error.
         machine: What this machine calls itself, or "" when it does not.
     """
 
@@ -64,6 +66,7 @@ class Tools:
     chronicle: Chronicle
     on_effect: Callable[[Effect], None]
     on_step: Callable[[], None]
+    fail: Callable[[Exception], None]
     machine: str = ""
 
 
@@ -73,6 +76,7 @@ class Voter:
     def __init__(self, tools: Tools, durable: Durable, boot: BootId, run: RunId) -> None:
         self._tools = tools
         self._is_stepping = False
+        self._is_halved = False
         self._stepped_at_ms = 0
         self._disk_refused = False
         self.boot = boot
@@ -145,19 +149,24 @@ class Voter:
     def _perform(
         self, before: State, after: State, effects: tuple[Effect, ...], now_ms: int
     ) -> bool:
+        assert not self._is_halved, "what is known and what was done differ: the process must end"
         assert not self._is_stepping, "one thing at a time: effects do not step"
         self._is_stepping = True
         self._stepped_at_ms = now_ms
         self.state = after
         try:
-            return self._perform_all(before, effects, now_ms)
-        finally:
+            done = self._perform_all(before, effects, now_ms)
             self._is_stepping = False
             if self.state.attempts == 0:
                 self._tools.chronicle.clear_alert(_SOURCE, "NotElected")
             record = self.state.record
             self._tools.links.know((*record.config.everyone(), *record.left_out))
             self._tools.on_step()
+        except Exception as error:
+            self._is_halved = True
+            self._tools.fail(error)  # whoever asked, a request of the API too
+            raise
+        return done
 
     def _perform_all(self, before: State, effects: tuple[Effect, ...], now_ms: int) -> bool:
         for effect in effects:

@@ -1,7 +1,7 @@
 """The voter: durable before sent, and what a disk that refuses costs and does not cost."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from standfast.core.state import Local
 from standfast.errors import InvariantError, TransientError
 from standfast.member.chronicle import Chronicle
 from standfast.member.links import Links, Wiring
+from standfast.member.mailbox import Mailbox
 from standfast.member.voter import DISK_AGAIN_MS, Tools, Voter
 from standfast.wire import durable
 from tests.unit.member.parts import CLUSTER, config_of, process
@@ -41,6 +42,7 @@ class Stand:
     journal: MemoryJournal
     clock: FakeClock
     chronicle: Chronicle
+    mailbox: Mailbox
     effects: list[Effect] = field(default_factory=list)
 
     def run(self, ms: int) -> None:
@@ -85,10 +87,11 @@ async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         chronicle,
         effects.append,
         lambda: None,
+        shared.mailbox.fail,
     )
     kept = quorum.durable_for(config_of(*request.param), SOLO.uid)
     voter = Voter(tools, kept, BootId("boot-1"), RunId("run-1"))
-    yield Stand(voter, journal, clock, chronicle, effects)
+    yield Stand(voter, journal, clock, chronicle, shared.mailbox, effects)
     links.close()
     await shared.mailbox.close()
 
@@ -170,6 +173,22 @@ async def test_an_emergency_is_carried_out_whatever_the_disk_does(stand: Stand) 
     stand.voter.take(ClockSuspect("it stood still"))
     assert stand.said(EmergencyStop)
     assert stand.voter.state.holding is None
+
+
+async def test_effects_performed_by_half_end_the_process_whoever_asked(stand: Stand) -> None:
+    """A request of the API gets an error as its answer, and the loop would go on."""
+    win(stand)
+
+    def refuse(effect: Effect) -> None:
+        raise OSError(28, "No space left on device")
+
+    stand.voter._tools = replace(stand.voter._tools, on_effect=refuse)
+    with pytest.raises(OSError, match="No space"):
+        stand.voter.take(ReleaseRequested())
+    with pytest.raises(AssertionError, match="must end"):
+        stand.voter.take(Tick())
+    with pytest.raises(OSError, match="No space"):
+        (await stand.mailbox.get())()
 
 
 async def test_a_broken_invariant_ends_the_process_before_anything_is_done(
