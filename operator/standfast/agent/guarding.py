@@ -163,7 +163,9 @@ class Guarding:
         """Absent hardware is something to know, not an error."""
         watchdog = status.watchdog
         is_proven = watchdog is not None and watchdog.armed and bool(watchdog.tested)
-        self._claim_watchdog(WatchdogArmed(watchdog.timeout_ms) if watchdog and is_proven else None)
+        self._claim_watchdog(
+            WatchdogArmed(watchdog.timeout_ms) if watchdog and is_proven else None
+        )
         if watchdog is None or is_proven:
             self._sink.clear_alert(_SOURCE, WATCHDOG)
             return

@@ -9,7 +9,7 @@ from enum import Enum
 
 from standfast.core.ids import MemberUid, Version
 from standfast.core.messages import Consent, Envelope, Fenced, Refusal
-from standfast.core.record import Member, Proof, Record, Suspect, WatchdogArmed
+from standfast.core.record import Member, Proof, Record, Suspect
 from standfast.core.state import Durable, Local
 from standfast.core.timing import Timing
 
