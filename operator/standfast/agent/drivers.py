@@ -2,8 +2,9 @@
 
 Start, stop and looks of one resource never overlap: a call waits until all before it have unwound
 after their cancellation. A kill waits for nothing, and the look after it for whatever the kill
-did not wait for: what a start still does while it unwinds would else come after that look. What a driver raises is an outcome; a
-fault of ours in a driver fails that call and is logged whole: a lease must not end by it.
+did not wait for: what a start still does while it unwinds would else come after that look. What a
+driver raises is an outcome; a fault of ours in a driver fails that call and is logged whole: a
+lease must not end by it.
 """
 
 import asyncio

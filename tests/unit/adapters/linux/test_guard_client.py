@@ -1,4 +1,4 @@
-"""What the agent's end of the guard's socket remembers; the socket itself is tested with a guard."""
+"""What the agent's end of the guard's socket remembers; with a real guard: tests/integration."""
 
 import asyncio
 
