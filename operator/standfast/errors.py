@@ -52,6 +52,18 @@ class RefusedError(StandfastError):
     http_status = 409
 
 
+class OldTokenError(RefusedError):
+    """Another replica of the operator acts now; or the Lease that tokens come from began anew.
+
+    Args:
+        seen: The highest token that was seen here.
+    """
+
+    def __init__(self, problem: str, *, remedy: str = "", seen: int = 0) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.seen = seen
+
+
 class InvariantError(StandfastError):
     """Two nodes might run, or durable state contradicts itself: stop acting."""
 

@@ -76,15 +76,21 @@ def with_port(address: str) -> str:
     return address
 
 
+def _nobody(seen: int) -> None:
+    """Nobody does anything about it."""
+
+
 class Caller:
     """Makes calls.
 
     Args:
         token: The fencing token, asked at every call.
+        outbid: Told when a member has seen a higher one.
     """
 
-    def __init__(self, token: Callable[[], int]) -> None:
+    def __init__(self, token: Callable[[], int], outbid: Callable[[int], None] = _nobody) -> None:
         self._token = token
+        self._outbid = outbid
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=60, socket_factory=_socket_with_keepalive
@@ -169,6 +175,9 @@ class Caller:
             ) as answer:
                 data = await answer.read()
                 if answer.status >= HTTPStatus.BAD_REQUEST:
+                    seen = answer.headers.get(TOKEN_HEADER, "")
+                    if seen.isascii() and seen.isdigit():
+                        self._outbid(int(seen))
                     raise _said(where, answer.status, data)
                 return data
         except aiohttp.ClientConnectorCertificateError as error:

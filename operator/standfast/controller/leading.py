@@ -67,7 +67,7 @@ class Leading:
         self._settings = settings
         self._metrics = metrics
         queue: WorkQueue[Key] = WorkQueue(clock)
-        caller = Caller(lambda: elector.token)
+        caller = Caller(lambda: elector.token, elector.outbid)
         authorities = Authorities(client)
         errands = Errands(queue, clock)
         recorder = Recorder(client, clock, settings.pod_name)

@@ -19,6 +19,7 @@ from standfast.adapters import pki
 from standfast.core.ids import ClusterUid
 from standfast.errors import (
     InvariantError,
+    OldTokenError,
     RefusedError,
     StandfastError,
     TransientError,
@@ -349,6 +350,8 @@ def _errors(register: Register) -> Middleware:
             reason = type(error).__name__.removesuffix("Error")
             problem = api.Problem(problem=error.problem, remedy=error.remedy, reason=reason)
             response = _answer(problem, error.http_status)
+            if isinstance(error, OldTokenError):
+                response.headers[api.TOKEN_HEADER] = str(error.seen)
             if isinstance(error, TransientError):
                 response.headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
             return response

@@ -32,7 +32,7 @@ from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId
 from standfast.core.messages import Envelope, Fenced
 from standfast.core.record import Config, MemberKind
 from standfast.core.state import Durable
-from standfast.errors import RefusedError, TransientError, UserError
+from standfast.errors import OldTokenError, RefusedError, TransientError, UserError
 from standfast.member.board import Board
 from standfast.member.chronicle import Chronicle, values
 from standfast.member.duties import Duties
@@ -373,10 +373,11 @@ class Membership:
     def check_token(self, token: int) -> None:
         """Refuse an operator that is no longer the acting one (F73, F74); durable."""
         if token < self.token:
-            raise RefusedError(
+            raise OldTokenError(
                 f"the operator's token is {token}, and this member has seen {self.token}: another "
                 "replica acts now",
                 remedy="let the acting replica do it (kubectl get lease)",
+                seen=self.token,
             )
         if token > self.token:
             self.store.save_token(token)

@@ -5,6 +5,7 @@ from typing import cast
 from standfast.adapters.fakes.clock import FakeClock
 from standfast.adapters.kube.client import KubeClient
 from standfast.adapters.kube.elector import Elector
+from standfast.adapters.kube.endpoint import Endpoint
 from standfast.controller.leading import Leading
 from standfast.controller.ops import Metrics
 from standfast.controller.settings import Settings
@@ -19,7 +20,14 @@ async def test_news_of_one_vm_wake_the_cluster_that_names_it() -> None:
         Settings(),
         store=Store(),
         client=cast("KubeClient", None),
-        elector=cast("Elector", None),
+        elector=Elector(
+            Endpoint("https://127.0.0.1:6443"),
+            FakeClock(),
+            namespace="standfast",
+            name="standfast-operator",
+            identity="test",
+            on_elected=lambda _: None,
+        ),
         clock=FakeClock(),
         metrics=Metrics(),
     )

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from standfast.adapters import pki
-from standfast.errors import RefusedError
+from standfast.errors import OldTokenError
 from standfast.member import http
 from standfast.member.membership import Membership
 from standfast.wire import api
@@ -74,6 +74,7 @@ async def test_a_body_that_arrives_after_another_operator_acted_is_refused(
     register = Register()
     routes = http.Routes(cast("http.Register", register))
     request = cast("web.Request", Slow(register.membership("c1")))
-    with pytest.raises(RefusedError, match="another replica acts now"):
+    with pytest.raises(OldTokenError, match="another replica acts now") as refused:
         await routes.release(request)
+    assert refused.value.seen == 5
     assert register.duties.released == 0

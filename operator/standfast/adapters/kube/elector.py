@@ -80,6 +80,7 @@ class Elector:
         self._name = name
         self._valid_until_ms: int | None = None
         self._token = 0
+        self._seen = 0
         self._watched: _Watched | None = None
         self._lease: Document | None = None
         self._stopping = threading.Event()
@@ -91,6 +92,19 @@ class Elector:
     def token(self) -> int:
         """The fencing token; 0 before the election."""
         return self._token
+
+    def outbid(self, seen: int) -> None:
+        """A member has seen a higher token: whoever holds the Lease raises it above that.
+
+        Only its holder can. When another replica has it, this one was replaced and ends; otherwise
+        the Lease was deleted, or restored from a backup, and its count with it.
+        """
+        if seen > self._token:
+            self._seen = max(self._seen, seen)
+
+    def _above(self, count: int) -> int:
+        """A count that no member refuses, as far as is known."""
+        return max(count, self._seen + 1) if self._seen else count
 
     def held(self) -> bool:
         """Whether we may act at this moment. Ask right before every act."""
@@ -126,10 +140,11 @@ class Elector:
                 self._lease = self._api.create(self._spec(1))
                 self._won(asked_ms, 1)
             elif _holder(self._lease) == self._identity:
-                self._lease = self._api.replace(self._lease, self._spec(_count(self._lease)))
-                self._won(asked_ms, _count(self._lease))
+                count = self._above(_count(self._lease))
+                self._lease = self._api.replace(self._lease, self._spec(count))
+                self._won(asked_ms, count)
             elif self._may_take(self._lease, asked_ms):
-                count = _count(self._lease) + 1
+                count = self._above(_count(self._lease) + 1)
                 self._lease = self._api.replace(self._lease, self._spec(count))
                 self._watched = None
                 self._won(asked_ms, count)
@@ -154,9 +169,9 @@ class Elector:
 
     def _won(self, asked_ms: int, count: int) -> None:
         self._valid_until_ms = asked_ms + VALID_MS
+        self._token = count
         if self._elected.is_set():
             return
-        self._token = count
         self._elected.set()
         self._on_elected(count)
 
