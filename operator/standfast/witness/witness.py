@@ -68,6 +68,7 @@ class Witness:
             identities=pki.ServerIdentities(),
         )
         self._memberships: dict[ClusterUid, Membership] = {}
+        self._unread: dict[ClusterUid, str] = {}
         self._daemon = Daemon(self._mailbox, self._process.clock, self._timed)
         self._entrance = Entrance(self, self._process.identities.context)
         self._usage = Usage()
@@ -140,17 +141,33 @@ class Witness:
     # ---------------------------------------------------------------- clusters
 
     def _open_all(self) -> None:
+        """Vote in every cluster whose votes read: what is broken of one is not all others' loss.
+
+        Raises:
+            UserError: None reads; most likely another process of this witness has them.
+        """
         root = self._settings.state / "clusters"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        first: UserError | None = None
         for directory in sorted(root.iterdir()):
             if directory.is_dir() and not directory.name.endswith(".gone"):
-                self._open(ClusterUid(directory.name))
+                cluster = ClusterUid(directory.name)
+                try:
+                    self._open(cluster)
+                except UserError as error:
+                    first = first or error
+                    self._unread[cluster] = error.problem
+                    fields = {"cluster": cluster, "error": error.problem, "remedy": error.remedy}
+                    log.warning("ClusterNotRead", extra={"fields": fields})
+        if first is not None and not self._memberships:
+            raise first
 
     def _open(self, cluster: ClusterUid) -> Membership:
         store = Store(self._settings.state / "clusters" / cluster)
         membership = Membership(self._process, cluster, store)
         membership.open(lambda _: NoDuties())
         self._memberships[cluster] = membership
+        self._unread.pop(cluster, None)
         return membership
 
     def _timed(self) -> Iterable[Timed]:
@@ -214,6 +231,12 @@ class Witness:
                     halted=found.voter.state.durable.halted if found.voter else "",
                 )
                 for cluster, found in sorted(self._memberships.items())
+            )
+            + tuple(
+                WitnessCluster(
+                    cluster_uid=cluster, member_uid="", configured=False, halted=problem
+                )
+                for cluster, problem in sorted(self._unread.items())
             ),
             certificate_not_after=pki.facts(self._identity.certificate).not_after,
             cpu_percent=cpu_percent,

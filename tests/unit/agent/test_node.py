@@ -19,9 +19,10 @@ from standfast.agent.node import Node
 from standfast.core.events import ClockSuspect
 from standfast.core.group_spec import Spec
 from standfast.core.ids import MemberUid
-from standfast.core.record import Member, MemberKind
+from standfast.core.record import Member, MemberKind, WatchdogArmed
 from standfast.errors import RefusedError, TransientError, UserError
 from standfast.guard.protocol import Stage
+from standfast.guard.status import WatchdogStatus
 from standfast.member.membership import Membership
 from standfast.member.status import Usage, status_of
 from standfast.ports.guard import MountTarget, Target
@@ -119,6 +120,10 @@ class House:
 
     def kinds(self) -> list[str]:
         return [entry.kind for entry in self.membership.chronicle.after(0)]
+
+
+def _refuse(value: bytes) -> None:
+    raise TransientError("no space is left")
 
 
 @pytest.fixture
@@ -288,6 +293,40 @@ async def test_a_release_can_be_called_off_in_the_very_last_moment(house: House)
     await house.live(2000)
     assert house.running == {"web", "vip"}
     assert (house.status().role, house.status().term) == ("Active", 1)
+
+
+async def test_the_word_of_a_stop_that_was_called_off_ends_no_emergency(house: House) -> None:
+    """It waits in the mailbox while everything is started again, and the lease ends meanwhile."""
+    await serve(house)
+    membership = house.membership
+    membership.duties.release(api.ReleaseRequest(request_id="r1"))
+    mailbox = membership.process.mailbox
+    while house.kinds()[-1] != "AllStopped":
+        (await mailbox.get())()
+    assert membership.duties.cancel_release("r1").accepted
+    before = len(house.kinds())
+    house.clock.advance(10_000)
+    await drain(membership)
+    after = house.kinds()[before:]
+    assert after[0] == "LeaseLost"
+    assert after.index("AllStopped") < after.index("Released")
+
+
+async def test_what_the_quorum_was_told_while_the_disk_refused_is_told_again(house: House) -> None:
+    await serve(house)
+    voter, journal = house.membership.voter, house.membership._journal
+    assert voter is not None
+    assert journal is not None
+    armed = WatchdogStatus("/dev/watchdog", "softdog", 10_000, armed=True, tested="x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "store", _refuse)
+        house.guard.watchdog = armed
+        house.guard.die()
+        house.guard.come_back()
+        await house.live(100)
+        assert voter.state.record.watchdog is None
+    await house.live(1000)
+    assert voter.state.record.watchdog == WatchdogArmed(10_000)
 
 
 async def test_a_release_to_a_node_that_would_not_take_over_is_refused(house: House) -> None:

@@ -67,6 +67,39 @@ async def test_clusters_are_enrolled_over_its_own_identity_only(witness: Witness
     assert witness.membership("other") is None
 
 
+async def test_damaged_votes_of_one_cluster_cost_no_other_its_witness(
+    settings: Settings, witness: Witness
+) -> None:
+    broken = witness.enrolling(WITNESS, CLUSTER)
+    enroller = Enroller()
+    enroller.certify(broken)
+    broken.take_config(enroller.signed(alone(broken)))
+    assert broken._journal is not None
+    broken._journal.close()
+    path = broken.store.journal
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    alone_again = Witness(settings)
+    alone_again._take_identity()
+    with pytest.raises(UserError, match="is damaged"):
+        alone_again._open_all()
+    witness.enrolling(WITNESS, ClusterUid("c2"))
+    again = Witness(settings)
+    again._take_identity()
+    again._open_all()
+    assert again.membership("c2") is not None
+    assert again.membership(CLUSTER) is None
+    overview = again.overview(WITNESS)
+    assert overview is not None
+    (told,) = (one for one in overview.clusters if one.cluster_uid == CLUSTER)
+    assert "is damaged" in told.halted
+    with pytest.raises(UserError, match="is damaged"):
+        again.enrolling(WITNESS, CLUSTER)
+    for process in (alone_again, again):
+        await process._mailbox.close()
+        for each in process._memberships.values():
+            await each.close()
+
+
 async def test_many_clusters_survive_a_restart(settings: Settings, witness: Witness) -> None:
     membership = witness.enrolling(WITNESS, CLUSTER)
     enroller = Enroller()
