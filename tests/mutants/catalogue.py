@@ -981,6 +981,13 @@ IDENTITY = (
         "        boot_hold_until_ms=turn.now_ms,\n        promise=None,\n        window=None,\n",
     ),
     Mutant(
+        "recovery-forgets-a-boot-hold-with-the-next-run",
+        "Majority lost: what a restart forgot is waited for, also by the run after the recovery",
+        "core/recovering.py",
+        "        hold_ms = max(turn.config.ttl_ms, turn.durable.promised_ttl_ms)\n",
+        "        hold_ms = 0\n",
+    ),
+    Mutant(
         "recovery-below-a-term-seen",
         "S4: terms never go back",
         "core/recovering.py",

@@ -103,8 +103,9 @@ def start(
         machine=durable.machine or machine,
     )
     record = written.record
+    has_promised = written.voted_for is not None or written.promised_ttl_ms > 0
     may_have_promised_ms = max(record.config.ttl_ms, written.promised_ttl_ms)
-    hold_ms = 0 if written.voted_for is None else may_have_promised_ms
+    hold_ms = may_have_promised_ms if has_promised else 0
     state = State(
         written, boot, run, boot_hold_until_ms=now_ms + hold_ms, fenced_at=written.generation
     )

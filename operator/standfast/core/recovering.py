@@ -147,7 +147,10 @@ def on_recovered(turn: Turn, event: Recovered) -> None:
         turn.emit(Declined(*problem))
         return
     record = event.record
-    turn.save(record=record, term=record.version.term, voted_for=None, promised_ttl_ms=0)
+    hold_ms = 0  # a restart from here on waits for what an earlier one forgot
+    if turn.now_ms < turn.state.boot_hold_until_ms:
+        hold_ms = max(turn.config.ttl_ms, turn.durable.promised_ttl_ms)
+    turn.save(record=record, term=record.version.term, voted_for=None, promised_ttl_ms=hold_ms)
     state = replace(
         turn.state,
         promise=None,

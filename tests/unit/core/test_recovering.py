@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from standfast.core import quorum
 from standfast.core.events import Declined, Effect, Recovered, Tick
-from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
+from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId, Version
 from standfast.core.messages import Grant, Hello, Refusal, VoteRequest
 from standfast.core.record import DataMode, Holder, Proof, Record, Suspect
 from standfast.core.recovering import Known, recovered_record, recovery_problem
-from tests.unit.core.one_member import One
+from tests.unit.core.one_member import BOOT, One
 from tests.unit.core.small_world import A, B, W, config_of, member
 
 PAIR = config_of(A, B, W)
@@ -75,6 +76,21 @@ def test_who_has_just_started_waits_out_its_boot_hold() -> None:
         one.tell(Tick())
     one.stands_within(5_000)
     assert one.state.holding is not None
+
+
+def test_who_restarts_again_after_a_recovery_waits_as_well() -> None:
+    """The recovery forgets whom it voted for, not that it may have promised."""
+    one = left_behind()
+    one.state = replace(one.state, boot_hold_until_ms=one.now_ms + 1_000)
+    taken(one, recovered(one))
+    ttl_ms = one.record.config.ttl_ms
+    again, _ = quorum.start(one.state.durable, BOOT, RunId("run-2"), one.now_ms)
+    assert again.boot_hold_until_ms == one.now_ms + ttl_ms
+    one.now_ms += 1_000
+    later = left_behind()
+    taken(later, recovered(later))
+    again, _ = quorum.start(later.state.durable, BOOT, RunId("run-2"), later.now_ms)
+    assert again.boot_hold_until_ms == later.now_ms
 
 
 def test_f38_whoever_is_left_is_elected_alone_in_the_new_incarnation() -> None:
