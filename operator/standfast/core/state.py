@@ -38,8 +38,8 @@ class Durable:
         term: Highest term seen.
         voted_for: Who got this member's vote, or whose renewals it accepts, in `term`.
         record: Newest accepted, with its config.
-        promised_ttl_ms: Longest ttl promised to `voted_for` beyond the configured one, or 0. Without
-            `voted_for`: what a recovery within a boot hold left to be waited for.
+        promised_ttl_ms: Longest ttl promised to `voted_for` beyond the configured one, or 0.
+            Without `voted_for`: what a recovery within a boot hold left to be waited for.
         fenced: Boots attested dead by power-off.
         halted: Why this member may take no part any more (reverted, cloned, superseded), or "".
         machine: What its machine calls itself (generation id, product UUID), or "" when unknown.

@@ -45,7 +45,7 @@ def test_every_start_is_a_run_and_a_durable_write() -> None:
 
 
 @pytest.mark.parametrize(
-    ("voted_for", "promised_ms", "hold_ms"), [(None, 9_000, 0), (A, 0, 1_500), (A, 9_000, 9_000)]
+    ("voted_for", "promised_ms", "hold_ms"), [(None, 0, 0), (A, 0, 1_500), (A, 9_000, 9_000)]
 )
 def test_the_hold_after_a_start_is_the_longest_promise_it_may_have_forgotten(
     voted_for: object, promised_ms: int, hold_ms: int
