@@ -143,6 +143,7 @@ class PgNode:
     followers: tuple["PgNode", ...] = ()
     begins: bool = False
     all_in_one: bool = False
+    heartbeat_ms: int = 0
 
     def __post_init__(self) -> None:
         self.make_driver()
@@ -184,6 +185,7 @@ class PgNode:
             self.data,
             self.settings,
             run=self.root / "run",
+            heartbeat_ms=self.heartbeat_ms,
         )
         self.driver = PostgresqlDriver(config, host)
 

@@ -261,14 +261,15 @@ async def test_a_stunned_active_writes_nothing_when_it_wakes(pair: PgPair) -> No
 
 
 async def test_a_stun_that_was_announced_is_no_failover(pair: PgPair) -> None:
-    """F18: a backup of the image; four times as long as a lease is elsewhere."""
-    active = await pair.protected()
-    term = (await pair.bed.status(active)).term
+    """F18: a backup of the image; a stun of four times the lease."""
+    await pair.protected()
     with pair.writing() as writing:
+        active = await pair.active()
         told = active.machine.exec([PROGRAM, "quiesce", "--stun", f"{STUN_S + 2}", "--freeze"])
         print(f"\n{told}")
         assert "ready: the VM may stand still for" in told
         assert f"note: {DATA} is not frozen" in told, "it shares a file system with the agent"
+        term = (await pair.bed.status(active)).term
         await asyncio.to_thread(active.machine.freeze)
         await asyncio.sleep(STUN_S)
         await asyncio.to_thread(active.machine.thaw)

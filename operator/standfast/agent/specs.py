@@ -80,6 +80,7 @@ def config_of(spec: Spec) -> DriverConfig:
             fields["unit"],
             Path(fields["dataDirectory"]),
             None if settings is None else Path(settings),
+            heartbeat_ms=fields.get("heartbeatMs", 0),
         )
     if spec.kind == "filesystem":
         return FilesystemConfig(
@@ -155,6 +156,7 @@ def _spec_of(resource: ResourceSpec, data: DataMode, disks: Sequence[str]) -> Sp
                 "unit": unit,
                 "dataDirectory": data_directory,
                 "settingsDirectory": settings,
+                **({"heartbeatMs": resource.heartbeat_ms} if resource.heartbeat_ms else {}),
             }
         case Filesystem():
             kind, need, rides_out = "filesystem", Need.EXCLUSIVE, False

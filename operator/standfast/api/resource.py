@@ -94,6 +94,24 @@ class Streaming(StrEnum):
     ASYNCHRONOUS = "Asynchronous"
 
 
+class Heartbeat(Model):
+    """A row that the agent writes every second: the database takes writes, and not only answers.
+
+    It is in standfast.heartbeat of the database postgres, by a connection that is kept and that
+    clients cannot use up. It costs about a hundred bytes of the log each second.
+    """
+
+    timeout: Annotated[Duration, between("2s", "10m")] = Field(
+        default="40s",
+        description="A write that takes longer has failed. The default outlasts a file system "
+        "that is held still for a snapshot (30s); one that is refused fails at once.",
+    )
+
+    @property
+    def timeout_ms(self) -> int:
+        return duration_ms(self.timeout)
+
+
 class Postgresql(Model):
     """A PostgreSQL cluster with a copy on every node: active on one, a standby on the others.
 
@@ -123,6 +141,11 @@ class Postgresql(Model):
         "standby that is lost is given up within about three seconds, and writes go on. "
         "Asynchronous: a write waits for nobody, and a failover may lose the newest ones, up to "
         "maxDataLoss of the HACluster, whose data is ReplicatedAsync then.",
+    )
+    heartbeat: Heartbeat | None = Field(
+        default=None,
+        description="Whether each check of the active database also writes; when absent, it is "
+        "asked only whether it answers. `heartbeat: {}` takes the defaults.",
     )
 
 

@@ -187,6 +187,9 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
                 data_directory=postgresql.data_directory,
                 settings_directory=postgresql.settings_directory,
                 replication=postgresql.replication.value,
+                heartbeat_ms=0
+                if postgresql.heartbeat is None
+                else postgresql.heartbeat.timeout_ms,
             )
         case HAResourceSpec(filesystem=Filesystem() as filesystem):
             return wire.Filesystem(

@@ -68,12 +68,14 @@ class Postgresql(Resource, tag="postgresql", frozen=True, kw_only=True):
         data_directory: Of the server, the same on every node.
         settings_directory: Where its postgresql.conf is; by the layout when not named.
         replication: How the copies follow.
+        heartbeat_ms: A write of ours that has not come back after this fails the check; 0: none.
     """
 
     unit: str
     data_directory: str
     settings_directory: str | None = None
     replication: Literal["Synchronous", "Asynchronous"] = "Synchronous"
+    heartbeat_ms: int = 0
 
 
 class Filesystem(Resource, tag="filesystem", frozen=True, kw_only=True):

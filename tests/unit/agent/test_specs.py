@@ -105,6 +105,10 @@ def test_a_database_with_copies_needs_only_that_the_old_one_can_acknowledge_noth
     assert config_of(spec) == PostgresqlConfig(
         "pg", PG.unit, Path(PG.data_directory), Path("/etc/pg")
     )
+    (beating,) = specs_of((msgspec.structs.replace(PG, heartbeat_ms=40_000),), DataMode.REPLICATED)
+    assert config_of(beating) == PostgresqlConfig(
+        "pg", PG.unit, Path(PG.data_directory), heartbeat_ms=40_000
+    )
 
 
 def test_copies_need_votes_that_ask_who_has_every_write() -> None:

@@ -11,6 +11,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from standfast.adapters.drivers.boot import settled_at_boot
@@ -20,6 +21,7 @@ from standfast.adapters.postgresql import health
 from standfast.adapters.postgresql.alarms import Alarms
 from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.adapters.postgresql.following import Following
+from standfast.adapters.postgresql.heartbeat import Heartbeat
 from standfast.adapters.postgresql.instance import IN_RECOVERY, Instance
 from standfast.adapters.postgresql.kit import Kit
 from standfast.adapters.postgresql.leading import Leading
@@ -89,6 +91,7 @@ class PostgresqlDriver:
         self._attempt = 0
         self._wants_active = False
         self._active: Postmaster | None = None
+        self._heartbeat: Heartbeat | None = None
         self._lost_ms: int | None = None
         self._noted = ""
         self._wake = asyncio.Event()
@@ -166,7 +169,23 @@ class PostgresqlDriver:
         self._lost_ms = None
         if said == "t":
             return Health(Verdict.DOWN, "the server is a standby")
-        return Health(Verdict.UP, self._said)
+        hindered = self._beat(server)
+        return Health(Verdict.DOWN, hindered) if hindered else Health(Verdict.UP, self._said)
+
+    def _beat(self, server: Postmaster) -> str:
+        """Why it takes no write, where that is to be asked."""
+        if not self._config.heartbeat_ms or self._active is None or self._place is None:
+            return ""
+        if self._heartbeat is None:
+            make = partial(self._instance.fresh_session, server)
+            node, limit_ms = self._place.me.name, self._config.heartbeat_ms
+            self._heartbeat = Heartbeat(self._host.clock, make, node, limit_ms)
+        return self._heartbeat.look()
+
+    async def _end_heartbeat(self) -> None:
+        heartbeat, self._heartbeat = self._heartbeat, None
+        if heartbeat is not None:
+            await heartbeat.close()
 
     def _judge_loss(self, problem: str) -> Health:
         """All connections break when one process of the server crashes, and it recovers by itself.
@@ -228,6 +247,7 @@ class PostgresqlDriver:
         with self._call():
             attempt = self._attempt
             self._wants_active = True
+            await self._end_heartbeat()
             await self._passes.end()
             self._replication = Replication(Part.UNKNOWN, "becoming active")
             found = self._distrust()
@@ -314,6 +334,7 @@ class PostgresqlDriver:
     async def stop(self, budget_ms: int) -> None:
         with self._call():
             was_active = self._leave()
+            await self._end_heartbeat()
             await self._passes.end()
             if not was_active and await self._is_harmless():
                 return
@@ -323,6 +344,7 @@ class PostgresqlDriver:
     async def kill(self) -> None:
         with self._call():
             was_active = self._leave()
+            await self._end_heartbeat()
             await self._passes.end()
             while was_active or not await self._is_seen_harmless():
                 if await self._killed():
@@ -492,6 +514,7 @@ class PostgresqlDriver:
             self._wake.set()
 
     async def close(self) -> None:
+        await self._end_heartbeat()
         await self._passes.end()
         await self._leading.close()
         await self._instance.close()

@@ -14,6 +14,7 @@ class PostgresqlConfig:
         data: Its data directory.
         settings: Directory of its postgresql.conf; None: by the layout of the data directory.
         user: Who owns the files; also the name of the superuser in the database.
+        heartbeat_ms: A write that has not come back after this fails the check; 0: none is made.
         run: Directory in memory for what must survive a restart of the agent, not of the machine.
     """
 
@@ -22,4 +23,5 @@ class PostgresqlConfig:
     data: Path
     settings: Path | None = None
     user: str = "postgres"
+    heartbeat_ms: int = 0
     run: Path = Path("/run/standfast")
