@@ -210,6 +210,7 @@ class Node:
             self._is_begun = True
             lease = self._state.holding
             if lease is not None:
+                self._drivers.claim(self._claim(lease.term, self._record))
                 self._take(ev.Adopted(lease.term, lease.lease_until_ms))
         self._look_at_others()
         self._tell_copies()
