@@ -39,6 +39,7 @@ from tests.bench.scale_bed import (
     quiet,
     truth,
 )
+from tests.bench.scale_share import usage
 from tests.integration.kube_parts import KubeLab, kube_lab
 from tests.integration.vcenter_parts import Switchboard, VcenterLab, vcenter_lab
 
@@ -56,11 +57,14 @@ class Figures:
     Args:
         clusters: How many.
         enrol_s: From the operator's start to all `Ready`, nobody enrolled before.
-        sync_s: The same after a restart with everybody enrolled.
+        sync_s: The same after a restart with everybody enrolled; every member is heard and every
+            status has been judged by what they say.
         sync_writes: Writes until it was quiet after that restart, although nothing had changed.
         sync_unready: Clusters that were shown as not `Ready` at some time during it.
         restored_s: The same when in addition every status was lost.
-        sync_cpu_s: Processor time until it was quiet after the restart.
+        sync_cpu_s: Its processor time until it was quiet after the restart.
+        sync_shares: Processor time of everybody from the start until all were judged.
+        sync_load: Of the machine before it, for one minute.
         rest_s: How long it was looked at while nothing happened.
         event_ms: From the change of the active node at the agents to the status in Kubernetes.
     """
@@ -72,6 +76,8 @@ class Figures:
     sync_writes: int = 0
     sync_unready: int = 0
     sync_cpu_s: float = 0
+    sync_shares: dict[str, float] = field(default_factory=dict)
+    sync_load: float = 0
     restored_s: float = 0
     rest_s: float = 0
     rest_core_percent: float = 0
@@ -144,16 +150,22 @@ async def restart(bed: Bed, figures: Figures) -> None:
             unready.add(name)
 
     bed.clusters.on_object = look
+    figures.sync_load = os.getloadavg()[0]
+    at, before = time.time(), usage()
     began = await bed.start()
     members = 3 * figures.clusters
     async with asyncio.timeout(SYNC_S):
-        while (  # noqa: ASYNC110 -- two things to wait for, looked at together
-            len(bed.agents.polls) < members or not all_ready(bed.clusters, figures.clusters)
+        while (  # noqa: ASYNC110 -- several things to wait for, looked at together
+            len(bed.agents.polls) < members
+            or not bed.operator.judged_at
+            or not all_ready(bed.clusters, figures.clusters)
         ):
             await asyncio.sleep(0.05)
+    figures.sync_shares = bed.operator.usage().since(before)
     await bed.quiet()
     assert all_ready(bed.clusters, figures.clusters), "it stays so"
-    figures.sync_s = max(ready_at, *bed.agents.polls.values()) - began
+    last = max(ready_at, *bed.agents.polls.values()) - began
+    figures.sync_s = max(last, bed.operator.judged_at - at)
     figures.sync_writes = await bed.operator.writes()
     figures.sync_unready = len(unready)
     figures.sync_cpu_s = bed.operator.cpu_s
@@ -249,7 +261,7 @@ class Run:
 
 async def measure(lab: KubeLab, run: Run, console: Console) -> Figures:
     plans = [Plan(number) for number in range(run.clusters)]
-    figures = Figures(run.clusters, machine=_machine())
+    figures = Figures(run.clusters, machine=machine())
     vms = tuple(vm for plan in plans for vm in plan.vms)
     board = Switchboard(power={vm.name: "on" for vm in vms})
     console.print(f"{run.clusters} clusters are being declared")
@@ -277,7 +289,7 @@ async def measure(lab: KubeLab, run: Run, console: Console) -> Figures:
     return figures
 
 
-def _machine() -> str:
+def machine() -> str:
     cpu = next(
         (
             line.split(":", 1)[1].strip()

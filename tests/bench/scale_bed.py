@@ -6,6 +6,7 @@ in a pod. Bundles and the witness's identity are carried from Secrets to the age
 
 import asyncio
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from standfast.lab.ports import free_port
 from standfast.lab.vcenter import VcenterInfo
 from tests.bench.hollow import HollowAgents
 from tests.bench.hollow_cluster import HollowCluster, HollowMember
+from tests.bench.scale_share import Usage, cpu_s, usage
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "databases"
@@ -234,7 +237,6 @@ class ScaleOperator:
     source: Path = ROOT
     process: subprocess.Popen[bytes] | None = None
     ops_port: int = 0
-    _ticks_s: int = field(default_factory=lambda: os.sysconf("SC_CLK_TCK"))
 
     def start(self) -> None:
         file = self.directory / f"{self.name}.port"
@@ -277,10 +279,27 @@ class ScaleOperator:
             self.process.wait()
 
     @property
+    def pid(self) -> int:
+        assert self.process is not None, "it was started"
+        return self.process.pid
+
+    @property
     def cpu_s(self) -> float:
         """Processor time that it has used."""
-        fields = self._proc("stat").rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / self._ticks_s
+        return cpu_s(self.pid)
+
+    def usage(self) -> Usage:
+        """Processor time of everybody."""
+        return usage(self.pid)
+
+    @property
+    def judged_at(self) -> float:
+        """When it had judged every cluster, as a Unix time; 0 before."""
+        lines = (self.directory / f"{self.name}.log").read_text().splitlines()
+        said = next((line for line in lines if '"Judged all"' in line), None)
+        return (
+            0.0 if said is None else datetime.fromisoformat(json.loads(said)["time"]).timestamp()
+        )
 
     @property
     def rss_mb(self) -> float:
@@ -296,8 +315,7 @@ class ScaleOperator:
         return int(float(next(x for x in text.splitlines() if x.startswith(name)).split()[1]))
 
     def _proc(self, file: str) -> str:
-        assert self.process is not None, "it was started"
-        return Path(f"/proc/{self.process.pid}/{file}").read_text()
+        return Path(f"/proc/{self.pid}/{file}").read_text()
 
 
 async def quiet(count: Callable[[], Awaitable[int]], for_s: float, within_s: float) -> None:

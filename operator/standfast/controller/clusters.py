@@ -92,6 +92,11 @@ class Clusters:
         scenery = await self._gatherer.gather(key, cluster, self._memory(key, cluster))
         return await self._pass(judged, scenery)
 
+    def is_judged(self, key: Key) -> bool:
+        """Whether this process has made a status of it, or has nothing to make one of."""
+        _, memory = self._memories.get(key, ("", None))
+        return memory is None or memory.is_shown
+
     async def _pass(self, judged: Judged, scenery: Scenery) -> int:
         memory, key = scenery.memory, scenery.key
         now_ms = self._parts.clock.now_ms()

@@ -96,6 +96,8 @@ class Leading:
             records=Records(client, store, recorder),
         )
         self._clusters = Clusters(self.parts)
+        self._unjudged: set[Key] = set()
+        self._began_at_ms = 0
 
     def news(self, key: Key) -> None:
         """An object changed or vanished."""
@@ -119,8 +121,10 @@ class Leading:
     async def run(self) -> None:
         """Act until cancelled."""
         parts = self.parts
+        self._began_at_ms = parts.clock.now_ms()
         try:
             await self._sweep()
+            self._unjudged = set(parts.store.keys(HACluster.__name__))
             for kind in (Infrastructure, Witness, HACluster):
                 for key in parts.store.keys(kind.__name__):
                     parts.queue.add(key)
@@ -150,13 +154,26 @@ class Leading:
     async def _look_at(self, key: Key) -> int | None:
         match key.kind:
             case "HACluster":
-                return await self._clusters.look(key)
+                again_ms = await self._clusters.look(key)
+                self._judged(key)
+                return again_ms
             case "Infrastructure":
                 return await look_at_infrastructure(self.parts, key)
             case "Witness":
                 return await look_at_witness(self.parts, key)
             case _:
                 return None
+
+    def _judged(self, key: Key) -> None:
+        """Say once when everything that was there at the beginning has been judged afresh."""
+        if key not in self._unjudged or not self._clusters.is_judged(key):
+            return
+        self._unjudged.discard(key)
+        if not self._unjudged:
+            took_ms = self.parts.clock.now_ms() - self._began_at_ms
+            self._metrics.synced.set(took_ms / 1000)
+            clusters = len(self.parts.store.keys(HACluster.__name__))
+            logger(took_ms=took_ms, clusters=clusters).info("Judged all")
 
     async def _sweep(self) -> None:
         parts = self.parts

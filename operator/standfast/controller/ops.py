@@ -37,6 +37,11 @@ class Metrics:
         self.queued = Gauge(
             "standfast_operator_queued_keys", "Objects waiting for a pass", registry=self.registry
         )
+        self.synced = Gauge(
+            "standfast_operator_sync_seconds",
+            "From taking the lead until every cluster's status was judged afresh; 0 until then",
+            registry=self.registry,
+        )
         self.writes = Gauge(
             "standfast_operator_api_writes",
             "Writes sent to the API server since the start, without the lease's",
