@@ -32,10 +32,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         uid: Drawn by the member.
         enrolled: It has its certificate.
+        spent: The bundle that it joined with was removed; not looked for again.
     """
 
     uid: str
     enrolled: bool = False
+    spent: bool = False
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):

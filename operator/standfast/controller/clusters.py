@@ -210,6 +210,9 @@ class Clusters:
             if status is None or status.kind != "data":
                 continue
             story = scenery.memory.story
+            if line.log is not None:
+                story.begin(name, line.log)
+                line.log = None
             if story.wants(name, status.log_seq):
                 act = partial(
                     records.read_log,

@@ -203,9 +203,8 @@ class Gatherer:
         namespace, name = cluster.key
         return tuple(
             resource
-            for resource in self._parts.store.all(HAResource, namespace)
-            if resource.spec.cluster_ref.name == name
-            and resource.metadata.deletion_timestamp is None
+            for resource in self._parts.store.of_cluster(HAResource, namespace, name)
+            if resource.metadata.deletion_timestamp is None
         )
 
     def _listen(

@@ -7,12 +7,14 @@ keepalive within seconds, and by its peers, which are listened to as well, withi
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from standfast.controller.calling import Caller, Door
+from standfast.controller.gate import Gate
 from standfast.errors import StandfastError
 from standfast.ports.clock import Clock
-from standfast.wire.api import STATUS_PATH, MemberStatus
+from standfast.wire.api import LOG_PATH, STATUS_PATH, LogAnswer, MemberStatus
 
 WAIT_S = 30
 ANSWER_S = 10.0
@@ -21,6 +23,9 @@ DOUBT_MS_MIN = 1_000
 DOUBTED_S = 1.5
 """A member that others have lost must answer within this time to count as heard."""
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 2.0
+FIRST_AT_ONCE, HELD_S = 32, 0.25
+"""An operator that has just begun meets everybody: so many handshakes at once, and who does not
+answer holds up the others for so long. All at once they would all be late, and begin anew."""
 
 
 @dataclass(slots=True)
@@ -33,6 +38,8 @@ class Line:
         heard_at_ms: When it last answered.
         problem: Why it is not heard.
         boots: Boots it was seen in, to the moment each was first known.
+        log: What a node had logged when it was first heard, until somebody takes it: read over
+            the connection that is there anyway, before the long poll occupies it.
         doubt: Set when others have lost it: a process that stalls keeps its connections.
     """
 
@@ -42,6 +49,7 @@ class Line:
     heard_at_ms: int = 0
     problem: str = ""
     boots: dict[str, int] = field(default_factory=dict)
+    log: LogAnswer | None = None
     doubt: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -66,20 +74,22 @@ class Switchboard:
     def __init__(self, caller: Caller, clock: Clock) -> None:
         self._caller = caller
         self._clock = clock
-        self._lines: dict[tuple[str, str], Line] = {}
+        self._lines: dict[str, dict[str, Line]] = {}
+        """By cluster, so that a pass over one does not look through all."""
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._gate = Gate(FIRST_AT_ONCE, HELD_S)
 
     def line(self, cluster_uid: str, member_uid: str) -> Line | None:
-        return self._lines.get((cluster_uid, member_uid))
+        return self._lines.get(cluster_uid, {}).get(member_uid)
 
     def said(self, cluster_uid: str) -> list[MemberStatus]:
         """What each member of a cluster that is heard says now."""
-        lines = (line for (uid, _), line in self._lines.items() if uid == cluster_uid)
+        lines = self._lines.get(cluster_uid, {}).values()
         return [line.now for line in lines if line.now is not None]
 
     def doubt(self, cluster_uid: str, member_uid: str) -> None:
         """Others do not hear this member: ask it now whether it is there."""
-        line = self._lines.get((cluster_uid, member_uid))
+        line = self.line(cluster_uid, member_uid)
         if line is not None and self._clock.now_ms() - line.heard_at_ms >= DOUBT_MS_MIN:
             line.doubt.set()
 
@@ -93,32 +103,32 @@ class Switchboard:
             doors: By member uid.
             on_change: Called when a member says something new, falls silent or is back.
         """
-        for key in [key for key in self._lines if key[0] == cluster_uid]:
-            door = doors.get(key[1])
-            if door is None or door != self._lines[key].door:
-                self._hang_up(key)
+        lines = self._lines.setdefault(cluster_uid, {})
+        for member_uid, line in list(lines.items()):
+            if doors.get(member_uid) != line.door:
+                self._hang_up(cluster_uid, member_uid)
         for member_uid, door in doors.items():
-            key = (cluster_uid, member_uid)
-            if key not in self._lines:
-                line = self._lines[key] = Line(door)
-                self._tasks[key] = asyncio.create_task(
+            if member_uid not in lines:
+                line = lines[member_uid] = Line(door)
+                self._tasks[cluster_uid, member_uid] = asyncio.create_task(
                     self._listen(line, on_change), name=f"listen {door.who}"
                 )
 
     def disconnect(self, cluster_uid: str) -> None:
         """Listen to nobody of this cluster any more."""
-        for key in [key for key in self._lines if key[0] == cluster_uid]:
-            self._hang_up(key)
+        for member_uid in list(self._lines.get(cluster_uid, ())):
+            self._hang_up(cluster_uid, member_uid)
+        self._lines.pop(cluster_uid, None)
 
     async def close(self) -> None:
         tasks = list(self._tasks.values())
-        for key in list(self._lines):
-            self._hang_up(key)
+        for cluster_uid in list(self._lines):
+            self.disconnect(cluster_uid)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _hang_up(self, key: tuple[str, str]) -> None:
-        del self._lines[key]
-        self._tasks.pop(key).cancel()
+    def _hang_up(self, cluster_uid: str, member_uid: str) -> None:
+        del self._lines[cluster_uid][member_uid]
+        self._tasks.pop((cluster_uid, member_uid)).cancel()
 
     async def _listen(self, line: Line, on_change: Callable[[], None]) -> None:
         retry_s = RETRY_S_MIN
@@ -138,6 +148,8 @@ class Switchboard:
 
     async def _ask(self, line: Line) -> MemberStatus:
         """The next change; the present state when it was not heard before, or is doubted."""
+        if line.is_new:
+            return await self._gate.through(self._first(line))
         if not line.heard or line.status is None:
             return await self._caller.get(line.door, STATUS_PATH, MemberStatus, total_s=ANSWER_S)
         query = {"after": str(line.status.seq), "wait": str(WAIT_S)}
@@ -157,6 +169,15 @@ class Switchboard:
             doubted.cancel()
             await asyncio.gather(change, doubted, return_exceptions=True)
         return await self._caller.get(line.door, STATUS_PATH, MemberStatus, total_s=DOUBTED_S)
+
+    async def _first(self, line: Line) -> MemberStatus:
+        """Its first words, and what a node has logged so far."""
+        status = await self._caller.get(line.door, STATUS_PATH, MemberStatus, total_s=ANSWER_S)
+        with suppress(StandfastError):  # who cannot tell its log is heard all the same
+            if status.kind == "data":
+                query = {"after": "0"}
+                line.log = await self._caller.get(line.door, LOG_PATH, LogAnswer, query=query)
+        return status
 
     def _take(self, line: Line, status: MemberStatus) -> bool:
         before = line.now

@@ -149,7 +149,6 @@ class Members:
         )
         for name in names:
             site.memory.bundled_at_ms.pop(name, None)
-            site.memory.spent.discard(name)
 
     def _tell_departed(self, site: Site) -> None:
         firsts = {p.name: p.first for p in site.places if p.kind is MemberKind.WITNESS}

@@ -24,7 +24,6 @@ class Memory:
         ready_since_ms: Since when a node has been an eligible standby.
         holding_since_ms: Since when a node has held the lease without serving, by node and term.
         bundled_at_ms: When the bundle of a node was last seen to be there.
-        spent: Nodes whose bundle was removed.
         story: What the nodes' logs told.
         requested: Hand-overs asked for Switchovers: request to node.
         asked: Those that the node has accepted.
@@ -40,7 +39,6 @@ class Memory:
     ready_since_ms: dict[str, int] = field(default_factory=dict)
     holding_since_ms: dict[tuple[str, int], int] = field(default_factory=dict)
     bundled_at_ms: dict[str, int] = field(default_factory=dict)
-    spent: set[str] = field(default_factory=set)
     requested: dict[str, str] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
     story: Story = field(default_factory=Story)

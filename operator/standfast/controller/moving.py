@@ -76,8 +76,8 @@ class Mover:
         namespace, name = scenery.cluster.key
         found = [
             each
-            for each in self._parts.store.all(Switchover, namespace)
-            if each.spec.cluster_ref.name == name and each.metadata.deletion_timestamp is None
+            for each in self._parts.store.of_cluster(Switchover, namespace, name)
+            if each.metadata.deletion_timestamp is None
         ]
         found.sort(key=lambda each: (each.metadata.creation_timestamp or _EPOCH, each.key))
         return found

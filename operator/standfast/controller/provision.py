@@ -17,7 +17,7 @@ import msgspec
 from standfast.adapters.kube.client import KubeClient
 from standfast.api.cluster import loss_bytes_max
 from standfast.controller import joining
-from standfast.controller.authorities import Authorities, Office
+from standfast.controller.authorities import Authorities, Office, Register
 from standfast.controller.calling import Caller, Door
 from standfast.controller.errands import Errands, Name
 from standfast.controller.groups import Group, next_number
@@ -107,10 +107,17 @@ class Provider:
         return self._waiting_for(site, missing) if missing else None
 
     def _spend_bundles(self, site: Site) -> None:
-        for place in site.places:
-            is_joined = place.name in site.office.register.members
-            if place.kind is MemberKind.DATA and is_joined and place.name not in site.memory.spent:
-                self._want(site, ("spend", place.name), partial(self._spend, site, place.name))
+        members = site.office.register.members
+        left = tuple(
+            place.name
+            for place in site.places
+            if place.kind is MemberKind.DATA
+            and (entry := members.get(place.name)) is not None
+            and entry.enrolled
+            and not entry.spent
+        )
+        if left:
+            self._want(site, ("spend", *left), partial(self._spend, site, left))
 
     def _enrol(self, site: Site, place: Place) -> None:
         if place.kind is MemberKind.DATA:
@@ -131,11 +138,22 @@ class Provider:
     async def _bundle(self, site: Site, place: Place) -> None:
         await joining.provide_bundle(self._client, site.office, place.name, place.addresses)
         site.memory.bundled_at_ms[place.name] = self._clock.now_ms()
-        site.memory.spent.discard(place.name)
 
-    async def _spend(self, site: Site, node: str) -> None:
-        await joining.spend_bundle(self._client, site.office, node)
-        site.memory.spent.add(node)
+    async def _spend(self, site: Site, nodes: tuple[str, ...]) -> None:
+        """Remove the bundles of nodes that have joined, and remember it: a restart asks nobody."""
+        for node in nodes:
+            await joining.spend_bundle(self._client, site.office, node)
+
+        def change(register: Register) -> Register:
+            members = {
+                name: msgspec.structs.replace(entry, spent=True)
+                if name in nodes and entry.enrolled
+                else entry
+                for name, entry in register.members.items()
+            }
+            return msgspec.structs.replace(register, members=members)
+
+        await self._authorities.update(site.office, change)
 
     def _waiting_for(self, site: Site, missing: Sequence[Place]) -> Provision:
         problems: list[Claim] = [place.problem for place in missing if place.problem is not None]

@@ -59,6 +59,11 @@ class Story:
         """Whether the node has logged something that was not read."""
         return log_seq > self.read.get(node, -1)
 
+    def begin(self, node: str, answer: LogAnswer) -> None:
+        """A node's whole log; for nothing when some of it was read before."""
+        if node not in self.read:
+            self.take(node, answer, 0)
+
     def take(self, node: str, answer: LogAnswer, log_seq: int) -> None:
         log = self.entries.setdefault(node, deque(maxlen=2 * LOG_ENTRIES_MAX))
         log.extend(answer.entries)
@@ -118,8 +123,8 @@ def _switchover_of(move: Move, namespace: str, cluster: str, store: Store) -> st
     return next(
         (
             each.metadata.name
-            for each in store.all(Switchover, namespace)
-            if each.spec.cluster_ref.name == cluster and each.status.term == move.term
+            for each in store.of_cluster(Switchover, namespace, cluster)
+            if each.status.term == move.term
         ),
         None,
     )
@@ -212,11 +217,7 @@ class Records:
     async def prune(self, cluster: HACluster) -> None:
         """Remove records beyond the bounds, oldest first."""
         namespace, name = cluster.key
-        held = [
-            record
-            for record in self._store.all(FailoverRecord, namespace)
-            if record.spec.cluster_ref.name == name
-        ]
+        held = list(self._store.of_cluster(FailoverRecord, namespace, name))
         held.sort(key=lambda record: record.spec.term)
         oldest = datetime.now(UTC) - KEPT_FOR
         for place, record in enumerate(held):

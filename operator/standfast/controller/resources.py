@@ -60,13 +60,12 @@ async def report_orphans(parts: Parts, cluster: Key) -> None:
         f"HACluster {cluster.namespace}/{cluster.name} does not exist",
         "create it, or correct clusterRef",
     )
-    for resource in list(parts.store.all(HAResource, cluster.namespace)):
-        if resource.spec.cluster_ref.name == cluster.name:
-            await _orphan(parts, Key(HAResource.__name__, *resource.key), resource, missing)
-    for switchover in list(parts.store.all(Switchover, cluster.namespace)):
+    namespace, name = cluster.namespace, cluster.name
+    for resource in list(parts.store.of_cluster(HAResource, namespace, name)):
+        await _orphan(parts, Key(HAResource.__name__, *resource.key), resource, missing)
+    for switchover in list(parts.store.of_cluster(Switchover, namespace, name)):
         phase = switchover.status.phase
-        is_open = phase is None or not phase.final
-        if switchover.spec.cluster_ref.name == cluster.name and is_open:
+        if phase is None or not phase.final:
             key = Key(Switchover.__name__, *switchover.key)
             held = parts.store.held(key)
             if held is not None:

@@ -62,10 +62,15 @@ class Held:
 
 
 class Store:
-    """All objects of all kinds, each kind and namespace in a drawer of its own."""
+    """All objects of all kinds, each kind and namespace in a drawer of its own.
+
+    What belongs to one cluster (`spec.clusterRef`) is in a drawer of that cluster as well: a pass
+    must not cost more the more clusters there are.
+    """
 
     def __init__(self) -> None:
         self._held: dict[Key, Held] = {}
+        self._of_cluster: dict[tuple[str, str, str], set[Key]] = {}
         self._drawers: dict[tuple[str, str], set[Key]] = {}
         self._sorted: dict[tuple[str, str], list[Key]] = {}
 
@@ -85,6 +90,7 @@ class Store:
             if before.version == metadata.get("resourceVersion"):
                 return key, False
         self._held[key] = Held(document)
+        self._file(key, before, self._held[key])
         if before is None:
             self._drawers.setdefault((key.kind, key.namespace), set()).add(key)
             self._sorted.pop((key.kind, key.namespace), None)
@@ -92,8 +98,10 @@ class Store:
 
     def drop(self, key: Key) -> bool:
         """Forget an object; False when it was not there."""
-        if self._held.pop(key, None) is None:
+        before = self._held.pop(key, None)
+        if before is None:
             return False
+        self._file(key, before, None)
         drawer = self._drawers[key.kind, key.namespace]
         drawer.discard(key)
         self._sorted.pop((key.kind, key.namespace), None)
@@ -134,6 +142,26 @@ class Store:
             if isinstance(found, model):
                 yield found
 
+    def of_cluster(self, model: type[T], namespace: str, cluster: str) -> Iterator[T]:
+        """All objects of a kind that read and name this cluster, in the order of their names."""
+        for key in sorted(self._of_cluster.get((model.__name__, namespace, cluster), ())):
+            held = self._held.get(key)
+            found = read_held(model, held) if held is not None else None
+            if isinstance(found, model):
+                yield found
+
+    def _file(self, key: Key, before: Held | None, now: Held | None) -> None:
+        """Put an object into the drawer of the cluster that it names now."""
+        was = _cluster_named(before)
+        names = _cluster_named(now)
+        if was and was != names:
+            place = (key.kind, key.namespace, was)
+            self._of_cluster[place].discard(key)
+            if not self._of_cluster[place]:
+                del self._of_cluster[place]
+        if names and was != names:
+            self._of_cluster.setdefault((key.kind, key.namespace, names), set()).add(key)
+
     def keys(self, kind: str, namespace: str | None = None) -> list[Key]:
         """Keys of a kind, sorted."""
         if namespace is not None:
@@ -160,6 +188,12 @@ def read_held(model: type[T], held: Held) -> T | UserError:
             held.parsed = error
     assert isinstance(held.parsed, model | UserError), "a key names one kind"
     return held.parsed
+
+
+def _cluster_named(held: Held | None) -> str:
+    spec = held.document.get("spec") if held is not None else None
+    ref = spec.get("clusterRef") if isinstance(spec, Mapping) else None
+    return str(ref.get("name") or "") if isinstance(ref, Mapping) else ""
 
 
 def _declared(document: Mapping[str, Any]) -> tuple[object, ...]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from standfast.api.kinds import WITNESS
+from standfast.api.kinds import HARESOURCE, WITNESS
+from standfast.api.resource import HAResource
 from standfast.api.witness import Witness
 from standfast.controller.store import Key, Store, read_held
 from standfast.errors import UserError
@@ -109,3 +110,35 @@ def test_names_that_come_and_go_are_seen_by_who_asks_again() -> None:
     store.drop(Key("Witness", "ns", "b"))
     store.drop(Key("Witness", "ns", "c"))
     assert store.keys("Witness", "ns") == []
+
+
+def test_what_names_a_cluster_is_found_there_and_nowhere_else() -> None:
+    store = Store()
+
+    def put(name: str, cluster: str, version: int) -> None:
+        metadata = {"name": name, "namespace": "ns", "uid": name, "resourceVersion": str(version)}
+        spec = {"clusterRef": {"name": cluster}, "systemd": {"unit": "web.service"}}
+        store.put(HARESOURCE, {"metadata": metadata, "spec": spec})
+
+    def of(cluster: str) -> list[str]:
+        found = store.of_cluster(HAResource, "ns", cluster)
+        return [each.metadata.name for each in found]
+
+    put("web", "orders", 1)
+    put("vip", "orders", 2)
+    put("db", "billing", 3)
+    assert (of("orders"), of("billing"), of("other")) == (["vip", "web"], ["db"], [])
+    put("web", "billing", 4)
+    assert (of("orders"), of("billing")) == (["vip"], ["db", "web"])
+    for name in ("web", "vip", "db"):
+        store.drop(Key("HAResource", "ns", name))
+    assert (of("orders"), of("billing")) == ([], [])
+    assert not store._of_cluster
+
+
+def test_what_does_not_read_is_not_found_under_the_cluster_that_it_names() -> None:
+    store = Store()
+    for name, spec in (("a", {"clusterRef": {"name": "orders"}}), ("b", {"clusterRef": 7})):
+        metadata = {"name": name, "namespace": "ns", "uid": name, "resourceVersion": "1"}
+        store.put(HARESOURCE, {"metadata": metadata, "spec": spec})
+    assert list(store.of_cluster(HAResource, "ns", "orders")) == []
