@@ -94,6 +94,10 @@ curve: setup ## Load, loss and latency against false failovers and take-over tim
 bench-scale: setup ## Measure the operator with N=300 clusters: build/bench/scale.json
 	$(RUN) python -m tests.bench.scale --clusters $(or $(N),300)
 
+.PHONY: soak
+soak: setup ## Changes, restarts and faults for MINUTES=30 SEED=s; does the operator leak? build/bench/soak.json
+	$(RUN) python -m tests.bench.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1)
+
 .PHONY: e2e
 e2e: parts ## The whole in the lab
 	$(PYTEST) tests/e2e $(IN_LANES) -q --timeout 300 --durations 10

@@ -22,6 +22,7 @@ from standfast.wire import api
 from tests.bench.hollow_cluster import RUN, HollowCluster, HollowMember
 
 BACKLOG = 1024
+HANG_S = 15
 T = TypeVar("T")
 
 
@@ -37,6 +38,10 @@ class HollowAgents:
         self.identities = ServerIdentities()
         self.polls: dict[str, float] = {}
         """When each member was first asked for a change, since `forget_polls`: it is heard."""
+        self.troubles: dict[str, str] = {}
+        """What is wrong with a node, by its address: it is `refusing`, `hanging` or `cut` off."""
+        self.unknown = 0
+        """Calls that no hollow agent knows: nobody asked for what they would do."""
         self._clusters: dict[str, HollowCluster] = {}
         self._nodes: dict[str, tuple[HollowCluster, HollowMember]] = {}
         self._witness_host = witness_host
@@ -69,6 +74,13 @@ class HollowAgents:
         self._clusters[cluster.uid] = cluster
         for node in cluster.nodes:
             self._nodes[node.host] = (cluster, node)
+
+    def drop(self, cluster: HollowCluster) -> None:
+        """A cluster that was deleted: another one may have its nodes."""
+        del self._clusters[cluster.uid]
+        for member in cluster.members:
+            self.identities.remove(pki.dns_name(Member(member.uid, cluster.uid)))
+            member.board.change()
 
     def clusters(self) -> list[HollowCluster]:
         """In the order of their names."""
@@ -103,11 +115,29 @@ class HollowAgents:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Only the operator, and none that was replaced."""
+        await self._disturb(request)
         try:
             self._check(request)
             return await handler(request)
         except RefusedError as error:
             return _answer(api.Problem(problem=error.problem), 409)
+        except web.HTTPNotFound:
+            self.unknown += 1
+            raise
+
+    async def _disturb(self, request: web.Request) -> None:
+        assert request.transport is not None, "the connection is there"
+        host = request.transport.get_extra_info("sockname")[0]
+        match self.troubles.get(host):
+            case "refusing":
+                raise web.HTTPServiceUnavailable
+            case "hanging":
+                await asyncio.sleep(HANG_S)
+            case "cut":
+                request.transport.abort()
+                raise web.HTTPServiceUnavailable
+            case _:
+                return
 
     def _check(self, request: web.Request) -> None:
         if not isinstance(_role(request), pki.Operator):

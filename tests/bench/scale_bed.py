@@ -13,8 +13,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from tests.bench.scale_share import Usage, cpu_s, usage
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "databases"
 """That of `kube_parts`."""
-WITNESS = "third"
+WITNESS = "many"
 WITNESS_HOST = "127.65.0.1"
 HOSTS = 20
 AT_ONCE = 8
@@ -112,29 +112,29 @@ async def declare(
         "credentialsSecretRef": {"name": "vcenter"},
         "caBundle": info.ca_file.read_text(),
     }
-    await _apply(api, "Infrastructure", "lab", {"vsphere": vsphere})
-    witness = await _apply(api, "Witness", WITNESS, {"agent": {"addresses": [WITNESS_HOST]}})
+    await apply(api, "Infrastructure", "lab", {"vsphere": vsphere})
+    witness = await apply(api, "Witness", WITNESS, {"agent": {"addresses": [WITNESS_HOST]}})
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(plan: Plan) -> None:
         async with gate:
-            made = await _apply(api, "HACluster", plan.name, plan.cluster())
+            made = await apply(api, "HACluster", plan.name, plan.cluster())
             for name, spec in plan.resources().items():
-                await _apply(api, "HAResource", name, spec)
-        agents.add(_hollow(plan, made["metadata"]["uid"]))
+                await apply(api, "HAResource", name, spec)
+        agents.add(hollow(plan, made["metadata"]["uid"]))
 
     await asyncio.gather(*map(one, plans))
     return str(witness["metadata"]["uid"])
 
 
-async def _apply(
+async def apply(
     api: kube_client.KubeClient, of: str, name: str, spec: dict[str, Any]
 ) -> dict[str, Any]:
     document = kind(of).of({"metadata": {"name": name}, "spec": spec})
     return await api.apply(kind(of).path(NAMESPACE, name), document)
 
 
-def _hollow(plan: Plan, uid: str) -> HollowCluster:
+def hollow(plan: Plan, uid: str) -> HollowCluster:
     nodes = tuple(
         HollowMember(vm.name, "data", host, boot=str(uuid.uuid4()))
         for vm, host in zip(plan.vms, plan.hosts, strict=True)
@@ -228,6 +228,8 @@ class ScaleOperator:
     Args:
         directory: Takes its log and, with `is_profiled`, what cProfile says.
         name: Of its pod.
+        program: The module that is run.
+        more: More of its environment.
     """
 
     kubeconfig: Path
@@ -235,6 +237,8 @@ class ScaleOperator:
     name: str
     is_profiled: bool = False
     source: Path = ROOT
+    program: str = "standfast.controller.main"
+    more: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     ops_port: int = 0
 
@@ -243,12 +247,13 @@ class ScaleOperator:
         self.ops_port = free_port(file, "127.0.0.1", preferred=18080)
         environment = {
             **os.environ,
-            "PYTHONPATH": str(self.source / "operator"),
+            "PYTHONPATH": f"{self.source / 'operator'}:{self.source}",
             "KUBECONFIG": str(self.kubeconfig),
             "STANDFAST_POD_NAME": self.name,
             "STANDFAST_NAMESPACE": NAMESPACE,
             "STANDFAST_OPS_ADDRESS": "127.0.0.1",
             "STANDFAST_OPS_PORT": str(self.ops_port),
+            **self.more,
         }
         profiled = ["-m", "cProfile", "-o", str(self.directory / f"{self.name}.prof")]
         with (self.directory / f"{self.name}.log").open("ab") as log:
@@ -257,7 +262,7 @@ class ScaleOperator:
                     sys.executable,
                     *(profiled if self.is_profiled else []),
                     "-m",
-                    "standfast.controller.main",
+                    self.program,
                     "run",
                 ],
                 env=environment,
