@@ -359,6 +359,9 @@ async def soak(lab: KubeLab, vcenter: VcenterLab, run: Run, report: Report) -> N
         acts.hollow = {each.name: each for each in agents.clusters()}
         try:
             replicas[0].keep()
+            async with asyncio.timeout(ENROL_S):
+                while "third-identity" not in secrets.objects:  # noqa: ASYNC110
+                    await asyncio.sleep(0.5)
             await pair.enrol()
             await Soak(acts, replicas, report).run()
         finally:

@@ -68,8 +68,8 @@ class FaultyApi:
         self._rng = rng
         self._gone: set[str] = set()
         self._watches: dict[web.StreamResponse, asyncio.Event] = {}
-        self._authority = Authority(directory / "faulty", "faulty")
-        self._pair = self._authority.issue("server", Subject("faulty", hosts=(HOST,)))
+        self._authority = Authority(directory / "faulty", "authority of a faulty server")
+        self._pair = self._authority.issue("server", Subject("faulty-server", hosts=(HOST,)))
         app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._pass)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

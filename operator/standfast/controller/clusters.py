@@ -40,6 +40,8 @@ SOON_MS = 1_000
 
 FIRST_WORDS_MS = 10_000
 """How long an operator that has just begun leaves a status as it stands, while it asks around."""
+FIRST_WORDS_MS_MAX = 60_000
+"""The same when its members wait for their turn to be asked: silence is our own until then."""
 
 _QUIET = {Reason.STEADY, Reason.PAUSED, Reason.WAITING_FOR_NODES, Reason.CONFIGURING}
 _WORRYING = {
@@ -404,18 +406,23 @@ class Clusters:
 def asking_for_ms(scenery: Scenery, now_ms: int) -> int:
     """For how long what is shown stays, because not everybody was heard once; 0: no longer.
 
-    Silence at the beginning is our own. Whatever can be acted on is acted on meanwhile.
+    Silence at the beginning is our own. Whatever can be acted on is acted on meanwhile. Each
+    member has as long from when it was asked, and of many not all are asked at once.
     """
     memory = scenery.memory
-    left_ms = memory.begun_at(now_ms) + FIRST_WORDS_MS - now_ms
-    if memory.is_shown or left_ms <= 0 or not scenery.declared.status.conditions:
+    begun_ms = memory.begun_at(now_ms)
+    if memory.is_shown or not scenery.declared.status.conditions:
         return 0
-    is_asking = any(line.is_new for line in scenery.lines.values()) or any(
+    asked = [line.asked_at_ms for line in scenery.lines.values() if line.is_new]
+    until_ms = [(at_ms or now_ms) + FIRST_WORDS_MS for at_ms in asked]
+    if any(
         _is_awaited(held, node.vm.instance_uuid, now_ms)
         for node in scenery.cluster.spec.nodes
         if (held := scenery.infrastructures.get(node.name)) is not None
-    )
-    return left_ms if is_asking else 0
+    ):
+        until_ms.append(begun_ms + FIRST_WORDS_MS)
+    last_ms = min(max(until_ms, default=0), begun_ms + FIRST_WORDS_MS_MAX)
+    return max(last_ms - now_ms, 0)
 
 
 def _is_awaited(held: Connected, uuid: str, now_ms: int) -> bool:

@@ -19,6 +19,8 @@ from standfast.wire.api import LOG_PATH, STATUS_PATH, LogAnswer, MemberStatus
 WAIT_S = 30
 ANSWER_S = 10.0
 """On top of the wait: an answer that is this late will not come."""
+LOG_S = 2.0
+"""A log that comes later than this is read beside the listening."""
 DOUBT_MS_MIN = 1_000
 DOUBTED_S = 1.5
 """A member that others have lost must answer within this time to count as heard."""
@@ -35,6 +37,7 @@ class Line:
     Attributes:
         status: Newest; kept when the member falls silent, to say what it was.
         heard: Whether it is heard now.
+        asked_at_ms: When it was first asked; 0 while it waits for its turn.
         heard_at_ms: When it last answered.
         problem: Why it is not heard.
         boots: Boots it was seen in, to the moment each was first known.
@@ -46,6 +49,7 @@ class Line:
     door: Door
     status: MemberStatus | None = None
     heard: bool = False
+    asked_at_ms: int = 0
     heard_at_ms: int = 0
     problem: str = ""
     boots: dict[str, int] = field(default_factory=dict)
@@ -172,11 +176,13 @@ class Switchboard:
 
     async def _first(self, line: Line) -> MemberStatus:
         """Its first words, and what a node has logged so far."""
+        line.asked_at_ms = self._clock.now_ms()
         status = await self._caller.get(line.door, STATUS_PATH, MemberStatus, total_s=ANSWER_S)
         with suppress(StandfastError):  # who cannot tell its log is heard all the same
             if status.kind == "data":
-                query = {"after": "0"}
-                line.log = await self._caller.get(line.door, LOG_PATH, LogAnswer, query=query)
+                line.log = await self._caller.get(
+                    line.door, LOG_PATH, LogAnswer, query={"after": "0"}, total_s=LOG_S
+                )
         return status
 
     def _take(self, line: Line, status: MemberStatus) -> bool:

@@ -7,7 +7,13 @@ import pytest
 
 from standfast.api.cluster_status import HAClusterStatus
 from standfast.api.conditions import ConditionType, with_condition
-from standfast.controller.clusters import FIRST_WORDS_MS, REST_MS, again_ms, asking_for_ms
+from standfast.controller.clusters import (
+    FIRST_WORDS_MS,
+    FIRST_WORDS_MS_MAX,
+    REST_MS,
+    again_ms,
+    asking_for_ms,
+)
 from standfast.controller.gathering import Scenery
 from standfast.controller.infrastructures import Connected
 from standfast.controller.listening import Line
@@ -55,10 +61,24 @@ def scenery(*, is_shown_before: bool = True, **changed: Any) -> Scenery:
 
 
 def test_while_a_member_was_neither_heard_nor_missed_the_status_stays() -> None:
-    first = scenery()
+    asked = Line(line("b").door, asked_at_ms=NOW_MS)
+    first = scenery(lines={"a": line("a"), "b": asked})
     assert asking_for_ms(first, NOW_MS) == FIRST_WORDS_MS
     assert asking_for_ms(first, NOW_MS + 4_000) == FIRST_WORDS_MS - 4_000
     assert asking_for_ms(first, NOW_MS + FIRST_WORDS_MS) == 0, "it does not answer"
+
+
+def test_a_member_that_waits_for_its_turn_is_not_missed_before_it_was_asked() -> None:
+    """Of a thousand clusters not all are asked at once: that is no silence of theirs."""
+    later = Line(line("b").door)
+    first = scenery(lines={"a": line("a"), "b": later})
+    assert asking_for_ms(first, NOW_MS) == FIRST_WORDS_MS
+    assert asking_for_ms(first, NOW_MS + 30_000) == FIRST_WORDS_MS
+    later.asked_at_ms = NOW_MS + 30_000
+    assert asking_for_ms(first, NOW_MS + 39_000) == FIRST_WORDS_MS - 9_000
+    assert asking_for_ms(first, NOW_MS + 40_000) == 0
+    later.asked_at_ms = 0
+    assert asking_for_ms(first, NOW_MS + FIRST_WORDS_MS_MAX) == 0, "not for ever"
 
 
 @pytest.mark.parametrize("other", [line("b"), Line(line("b").door, problem="b is not there")])
