@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -391,7 +392,8 @@ async def _run(lab: KubeLab, run: Run, report: Report) -> None:
 @click.option("--out", default=OUT, type=Path, show_default=True)
 def main(minutes: float, seed: int, clusters: int, planted: str, out: Path) -> None:
     directory = out.parent.absolute() / out.stem
-    directory.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
     report = Report(minutes, seed, clusters)
     run = Run(clusters, minutes, seed, planted, directory)
     try:

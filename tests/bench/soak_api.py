@@ -121,11 +121,12 @@ class FaultyApi:
             return _refused(self._rng.choice((429, 500, 503)))
         assert self._session is not None, "started"
         url = URL(self._endpoint.server + request.raw_path, encoded=True)
+        body = await request.read() or None
         headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
         try:
             async with self._session.request(
-                request.method, url, data=await request.read(), headers=headers, timeout=timeout
+                request.method, url, data=body, headers=headers, timeout=timeout
             ) as answer:
                 if is_watch:
                     return await self._watch(request, answer)
