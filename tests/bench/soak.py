@@ -46,9 +46,9 @@ from tests.integration.vcenter_parts import VM_A, VM_B, VcenterLab, vcenter_lab
 OUT = Path("build/bench/soak.json")
 RESTLESS_SHARE = 1 / 3
 """Of the whole, at the beginning: replicas are restarted."""
-STORM_S, CONVERGED_S, QUIET_S, ENROL_S = 60.0, 180.0, 6.0, 400.0
-PAUSE_S = 2.0
-PROBE_S = 30.0
+STORM_S, CONVERGED_S, QUIET_S, ENROL_S = 60.0, 300.0, 6.0, 600.0
+PAUSE_S = 3.0
+PROBE_S = 90.0
 EXITS = {0, 75, -signal.SIGKILL}
 """Asked to leave, lease lapsed, killed: nothing else is an end."""
 OUTAGE_S = 14.0
@@ -209,7 +209,7 @@ class Soak:
                 await asyncio.sleep(0.5)
 
     async def _elected(self, but: Replica) -> None:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             while not any(  # noqa: ASYNC110 -- nobody tells
                 [await self._leads(each) for each in self._replicas if each is not but]
             ):
@@ -220,7 +220,7 @@ class Soak:
         if not replica.runs:
             return False
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(15):
                 return "standfast_operator_leader 1.0" in await replica.metrics()
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
@@ -350,7 +350,7 @@ async def soak(lab: KubeLab, vcenter: VcenterLab, run: Run, report: Report) -> N
         operator_bed(lab, vcenter, run.directory, 90) as pair,
     ):
         witness_uid = await declare(api, vcenter.info, plans, agents)
-        await pair.declare()
+        await pair.declare(timing={"profile": "Tolerant"})
         await agents.listen()
         secrets = Watch(api, SECRETS.path(NAMESPACE))
         secrets.on_object = carrier(agents, witness_uid)
