@@ -40,6 +40,10 @@ class NotReachedError(TransientError):
     """No address of the member answered."""
 
 
+class LateError(NotReachedError):
+    """It is there, and its answer did not come in time: it or we have too much to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """How to reach one identity.
@@ -149,16 +153,16 @@ class Caller:
     async def _in_turn(self, door: Door, call: "_Call") -> bytes:
         good = self._last_good.get(door.name)
         order = sorted(door.addresses, key=lambda address: address != good)
-        problems: list[str] = []
+        problems: list[NotReachedError] = []
         for address in order:
             try:
                 data = await self._once(door, address, call)
             except NotReachedError as error:
-                problems.append(error.problem)
+                problems.append(error)
                 continue
             self._last_good[door.name] = address
             return data
-        raise NotReachedError("; ".join(problems) or f"{door.who} has no address")
+        raise _not_reached(door, problems)
 
     async def _once(self, door: Door, address: str, call: "_Call") -> bytes:
         where = f"{door.who} at {address}"
@@ -184,8 +188,10 @@ class Caller:
             raise _unwrapped(error.certificate_error, door, where) from error
         except aiohttp.ClientConnectorSSLError as error:
             raise _unwrapped(error.os_error, door, where) from error
-        except TimeoutError as error:
+        except aiohttp.ServerTimeoutError as error:
             raise NotReachedError(f"{where} does not answer in time") from error
+        except TimeoutError as error:
+            raise LateError(f"{where} does not answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
             said = _os_words(error)
             raise NotReachedError(f"{where} cannot be reached ({said})") from error
@@ -202,13 +208,20 @@ def _socket_with_keepalive(info: AddrInfoType) -> socket.socket:
 
 async def _first(door: Door, tries: Sequence[asyncio.Task[bytes]]) -> bytes:
     """The first answer; the member's own refusal counts as one."""
-    problems: list[str] = []
+    problems: list[NotReachedError] = []
     for next_done in asyncio.as_completed(tries):
         try:
             return await next_done
         except NotReachedError as error:
-            problems.append(error.problem)
-    raise NotReachedError("; ".join(problems) or f"{door.who} has no address")
+            problems.append(error)
+    raise _not_reached(door, problems)
+
+
+def _not_reached(door: Door, problems: Sequence[NotReachedError]) -> NotReachedError:
+    """What to say when no address answered; late when one of them was."""
+    said = "; ".join(each.problem for each in problems) or f"{door.who} has no address"
+    is_late = any(isinstance(each, LateError) for each in problems)
+    return LateError(said) if is_late else NotReachedError(said)
 
 
 def _decode(door: Door, path: str, data: bytes, answer: type[T]) -> T:

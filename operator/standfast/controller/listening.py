@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from standfast.controller.calling import Caller, Door
+from standfast.controller.calling import Caller, Door, LateError
 from standfast.controller.gate import Gate
 from standfast.errors import StandfastError
 from standfast.ports.clock import Clock
@@ -25,9 +25,9 @@ DOUBT_MS_MIN = 1_000
 DOUBTED_S = 1.5
 """A member that others have lost must answer within this time to count as heard."""
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 2.0
-FIRST_AT_ONCE, HELD_S = 32, 0.25
-"""An operator that has just begun meets everybody: so many handshakes at once, and who does not
-answer holds up the others for so long. All at once they would all be late, and begin anew."""
+MET_AT_ONCE, HELD_S = 32, 0.25
+"""Whoever has just begun, or was cut off, meets everybody: so many handshakes at once, and who
+does not answer holds up the others for so long. All at once all would be late, and begin anew."""
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Switchboard:
         self._lines: dict[str, dict[str, Line]] = {}
         """By cluster, so that a pass over one does not look through all."""
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._gate = Gate(FIRST_AT_ONCE, HELD_S)
+        self._gate = Gate(MET_AT_ONCE, HELD_S, LateError)
 
     def line(self, cluster_uid: str, member_uid: str) -> Line | None:
         return self._lines.get(cluster_uid, {}).get(member_uid)
@@ -152,10 +152,10 @@ class Switchboard:
 
     async def _ask(self, line: Line) -> MemberStatus:
         """The next change; the present state when it was not heard before, or is doubted."""
-        if line.is_new:
+        if line.status is None:
             return await self._gate.through(self._first(line))
-        if not line.heard or line.status is None:
-            return await self._caller.get(line.door, STATUS_PATH, MemberStatus, total_s=ANSWER_S)
+        if not line.heard:
+            return await self._gate.through(self._present(line))
         query = {"after": str(line.status.seq), "wait": str(WAIT_S)}
         line.doubt.clear()
         change = asyncio.create_task(
@@ -176,14 +176,17 @@ class Switchboard:
 
     async def _first(self, line: Line) -> MemberStatus:
         """Its first words, and what a node has logged so far."""
-        line.asked_at_ms = self._clock.now_ms()
-        status = await self._caller.get(line.door, STATUS_PATH, MemberStatus, total_s=ANSWER_S)
+        line.asked_at_ms = line.asked_at_ms or self._clock.now_ms()
+        status = await self._present(line)
         with suppress(StandfastError):  # who cannot tell its log is heard all the same
             if status.kind == "data":
                 line.log = await self._caller.get(
                     line.door, LOG_PATH, LogAnswer, query={"after": "0"}, total_s=LOG_S
                 )
         return status
+
+    async def _present(self, line: Line) -> MemberStatus:
+        return await self._caller.get(line.door, STATUS_PATH, MemberStatus, total_s=ANSWER_S)
 
     def _take(self, line: Line, status: MemberStatus) -> bool:
         before = line.now

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from standfast.adapters.fakes.clock import FakeClock
 from standfast.controller.calling import Caller, Door
-from standfast.controller.listening import FIRST_AT_ONCE, Line, Switchboard
+from standfast.controller.listening import MET_AT_ONCE, Line, Switchboard
 from standfast.errors import TransientError
 from standfast.wire.api import LOG_PATH, STATUS_PATH, LogAnswer, MemberStatus
 
@@ -91,6 +91,6 @@ async def test_who_cannot_tell_its_log_is_heard_all_the_same() -> None:
 
 async def test_many_members_are_met_a_few_at_a_time() -> None:
     members = Members()
-    found = await heard(members, 4 * FIRST_AT_ONCE)
+    found = await heard(members, 4 * MET_AT_ONCE)
     assert all(line.heard for line in found)
-    assert members.most == FIRST_AT_ONCE
+    assert members.most == MET_AT_ONCE
