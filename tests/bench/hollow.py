@@ -140,6 +140,8 @@ class HollowAgents:
                 return
 
     def _check(self, request: web.Request) -> None:
+        if request.transport is None:
+            raise RefusedError("whoever asked has gone")
         if not isinstance(_role(request), pki.Operator):
             raise RefusedError("this API is for the operator only")
         token = int(request.headers[api.TOKEN_HEADER])
@@ -205,8 +207,10 @@ class HollowAgents:
         assert request.transport is not None, "the connection is there"
         host = request.transport.get_extra_info("sockname")[0]
         if host == self._witness_host:
-            cluster = self._clusters[uid or _role(request).scope]
-            return cluster, cluster.witness
+            found = self._clusters.get(uid or _role(request).scope)
+            if found is None:
+                raise RefusedError("this cluster was deleted")
+            return found, found.witness
         cluster, node = self._nodes[host]
         if cluster.uid != _role(request).scope:
             raise RefusedError(f"{host} is no member of {_role(request).scope}")

@@ -44,7 +44,7 @@ from tests.integration.kube_parts import KubeLab, kube_lab
 from tests.integration.vcenter_parts import Switchboard, VcenterLab, vcenter_lab
 
 OUT = Path("build/bench/scale.json")
-ENROL_S, SYNC_S, QUIET_S, EVENT_S = 600.0, 300.0, 8.0, 30.0
+ENROL_S, SYNC_S, QUIET_S, EVENT_S = 1200.0, 600.0, 8.0, 60.0
 PAUSE_S = 0.4
 """Between two events: the rest of what one causes is done by then."""
 SEED = 1

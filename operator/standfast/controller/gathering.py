@@ -34,6 +34,10 @@ from standfast.core.record import MemberKind
 from standfast.core.timing import Timing
 from standfast.errors import UserError
 
+FIRST_WORDS_TOGETHER_MS = 250
+"""An operator that has just begun hears all members of a cluster within a moment: one pass for
+all, not one for each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenery:
@@ -214,8 +218,12 @@ class Gatherer:
             return {}
         uid = cluster.metadata.uid
         known = doors(office, places)
+        queue = self._parts.queue
         self._parts.switchboard.connect(
-            uid, dict(known.values()), partial(self._parts.queue.add, key)
+            uid,
+            dict(known.values()),
+            partial(queue.add, key),
+            partial(queue.after, key, FIRST_WORDS_TOGETHER_MS),
         )
         lines = {
             name: self._parts.switchboard.line(uid, member) for name, (member, _) in known.items()

@@ -6,9 +6,10 @@ keepalive within seconds, and by its peers, which are listened to as well, withi
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from standfast.controller.calling import Caller, Door, LateError
 from standfast.controller.gate import Gate
@@ -98,7 +99,11 @@ class Switchboard:
             line.doubt.set()
 
     def connect(
-        self, cluster_uid: str, doors: dict[str, Door], on_change: Callable[[], None]
+        self,
+        cluster_uid: str,
+        doors: dict[str, Door],
+        on_change: Callable[[], None],
+        on_some: Callable[[], None] | None = None,
     ) -> None:
         """Listen to exactly these members of a cluster.
 
@@ -106,6 +111,7 @@ class Switchboard:
             cluster_uid: Which cluster.
             doors: By member uid.
             on_change: Called when a member says something new, falls silent or is back.
+            on_some: Called instead while others have yet to say their first word.
         """
         lines = self._lines.setdefault(cluster_uid, {})
         for member_uid, line in list(lines.items()):
@@ -115,7 +121,10 @@ class Switchboard:
             if member_uid not in lines:
                 line = lines[member_uid] = Line(door)
                 self._tasks[cluster_uid, member_uid] = asyncio.create_task(
-                    self._listen(line, on_change), name=f"listen {door.who}"
+                    self._listen(
+                        line, partial(self._tell, lines, on_change, on_some or on_change)
+                    ),
+                    name=f"listen {door.who}",
                 )
 
     def disconnect(self, cluster_uid: str) -> None:
@@ -133,6 +142,13 @@ class Switchboard:
     def _hang_up(self, cluster_uid: str, member_uid: str) -> None:
         del self._lines[cluster_uid][member_uid]
         self._tasks.pop((cluster_uid, member_uid)).cancel()
+
+    @staticmethod
+    def _tell(
+        lines: Mapping[str, Line], on_change: Callable[[], None], on_some: Callable[[], None]
+    ) -> None:
+        is_more_to_come = any(line.is_new for line in lines.values())
+        (on_some if is_more_to_come else on_change)()
 
     async def _listen(self, line: Line, on_change: Callable[[], None]) -> None:
         retry_s = RETRY_S_MIN

@@ -94,3 +94,17 @@ async def test_many_members_are_met_a_few_at_a_time() -> None:
     found = await heard(members, 4 * MET_AT_ONCE)
     assert all(line.heard for line in found)
     assert members.most == MET_AT_ONCE
+
+
+async def test_first_words_of_one_cluster_are_told_together() -> None:
+    """Otherwise a restart makes a pass for each member, of which only the last counts."""
+    told: list[str] = []
+    board = Switchboard(cast("Caller", Members()), FakeClock())
+    names = ["m0", "m1", "m2"]
+    doors = {name: door(name) for name in names}
+    board.connect(CLUSTER, doors, lambda: told.append("all"), lambda: told.append("some"))
+    async with asyncio.timeout(5):
+        while len(told) < len(names):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert told == ["some", "some", "all"]
+    await board.close()
