@@ -5,11 +5,11 @@
 
 import pytest
 
-from standfast.lab.chaos.acts import Scene
 from standfast.lab.chaos.bed import SUBJECTS
 from standfast.lab.chaos.campaign import Run
 from standfast.lab.chaos.plan import Fault, Kind, Plan, Role, draw
 from standfast.lab.chaos.plants import PLANTS
+from standfast.lab.chaos.scene import Scene
 from tests.e2e.conftest import Pair
 
 pytestmark = pytest.mark.lab

@@ -208,9 +208,19 @@ async def _remove(paths: LabPaths) -> None:
         run(["ip", "netns", "del", namespace])
     Shelf(paths).put_away()
     layer.remove(paths)
+    _unmount(paths.root)
     for entry in paths.root.iterdir():
         if entry not in {paths.state_file, paths.lock_file, paths.log_dir}:
             _delete(entry)
+
+
+def _unmount(directory: Path) -> None:
+    """Whatever is mounted below a directory, a VM's disk of its own for example."""
+    rows = Path("/proc/self/mounts").read_text().splitlines()
+    below = [place for row in rows if Path(place := row.split()[1]).is_relative_to(directory)]
+    for place in sorted(below, key=len, reverse=True):
+        if Path(place) != directory:
+            run(["umount", "--lazy", place])
 
 
 def namespaces(paths: LabPaths) -> list[str]:

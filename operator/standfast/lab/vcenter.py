@@ -195,6 +195,19 @@ class Control:
         """Shows a VM on another host, as after a restart by vSphere HA."""
         await self._call("POST", "/vm", {"name": vm, "host": host})
 
+    async def begin_task(self, vm: str, method: str) -> None:
+        """Shows a task that runs on a VM until `end_task`; nothing is done to the VM.
+
+        Args:
+            vm: Its name.
+            method: `createSnapshot`, `migrate`, ...
+        """
+        await self._call("POST", "/task", {"name": vm, "method": method})
+
+    async def end_task(self, vm: str) -> None:
+        """Lets the task of `begin_task` succeed, if there is one."""
+        await self._call("POST", "/task", {"name": vm, "method": ""})
+
     async def _call(
         self, method: str, path: str, order: Mapping[str, str | int] | None = None
     ) -> bytes:

@@ -6,6 +6,7 @@ package main
 //	POST /host  {"name", "connection": "notResponding|connected"}   its VMs follow
 //	POST /vm    {"name", "power": "on|off|suspended"}      changed behind vCenter's back
 //	POST /vm    {"name", "host": "esx-2.lab"}              runs elsewhere now, as after vSphere HA
+//	POST /task  {"name", "method": "createSnapshot"}       a task runs on the VM; "" ends it
 //	POST /delay {"method": "PowerOffVM_Task", "ms": 1500}  that call is slow; "" is every call
 //	POST /stop                                             the process ends
 
@@ -53,6 +54,7 @@ func (c *control) serve(socket string) (*http.Server, error) {
 	mux.HandleFunc("GET /state", c.state)
 	mux.HandleFunc("POST /host", c.order(c.host))
 	mux.HandleFunc("POST /vm", c.order(c.vm))
+	mux.HandleFunc("POST /task", c.order(c.task))
 	mux.HandleFunc("POST /delay", c.order(c.slow))
 	mux.HandleFunc("POST /stop", c.order(func(order) error { c.stop(); return nil }))
 	server := &http.Server{Handler: mux}
@@ -135,6 +137,18 @@ func (c *control) vm(o order) error {
 		}
 		vm.show(state)
 	}
+	return nil
+}
+
+func (c *control) task(o order) error {
+	vm, ok := c.vms[o.Name]
+	if !ok {
+		return fmt.Errorf("no VM %q; there are %v", o.Name, names(c.vms))
+	}
+	if o.Method != "" {
+		return vm.begin(o.Method)
+	}
+	vm.end()
 	return nil
 }
 

@@ -51,6 +51,7 @@ type labVM struct {
 	busy   *types.ManagedObjectReference   // the power task that runs
 	host   *labHost                        // where it is
 	unseen *types.VirtualMachinePowerState // changed while its host did not respond
+	work   chan struct{}                   // closed to end the task that was begun by an order
 }
 
 // adopt puts a wrapper in the place of a VM that the simulator has made.

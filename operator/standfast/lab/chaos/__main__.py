@@ -14,9 +14,9 @@ import click
 
 from standfast.errors import StandfastError, UserError
 from standfast.lab.chaos import bed, plan
-from standfast.lab.chaos.acts import Scene
 from standfast.lab.chaos.campaign import NOT_WHOLE, Outcome, Run, keep_evidence
 from standfast.lab.chaos.plants import PLANTS
+from standfast.lab.chaos.scene import Scene
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab
 
@@ -34,6 +34,13 @@ OUT = Path("build/chaos")
 @click.option(
     "--example", type=click.Choice(sorted(bed.SUBJECTS)), default="web", show_default=True
 )
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice([kind.value for kind in plan.Kind]),
+    help="Only this kind of fault; may be repeated.",
+)
 @click.option("--plant", type=click.Choice(sorted(PLANTS)), help="Break the pair on purpose.")
 @click.option("--keep", is_flag=True, help="Leave the lab up.")
 def main(
@@ -43,6 +50,7 @@ def main(
     seed: int,
     minutes: float | None,
     example: str,
+    kinds: tuple[str, ...],
     plant: str | None,
     keep: bool,
 ) -> None:
@@ -59,7 +67,7 @@ def main(
         if scene is None:
             scene = _fresh(subject)
             written = 0
-        drawn = plan.draw(seed, number)
+        drawn = plan.draw(seed, number, [plan.Kind(kind) for kind in kinds])
         print(f"{number:4} {drawn.told()}", flush=True)
         run = Run(scene, subject, drawn, PLANTS[plant] if plant else None, written)
         outcome = run.go()
@@ -92,7 +100,8 @@ def _fresh(subject: bed.Subject) -> Scene:
 
 
 def _tell(outcome: Outcome) -> None:
-    row = f"     no answer {outcome.outage_s:.2f} s, whole again {outcome.recovery_s:.1f} s"
+    row = f"     no answer {outcome.outage_s:.2f} s, mended in {outcome.mended_s:.1f} s, "
+    row += f"whole again {outcome.recovery_s:.1f} s later"
     row += (
         f"; asked {outcome.asks} times, {outcome.late} late, {outcome.worst_gap_ms:.1f} ms at most"
     )

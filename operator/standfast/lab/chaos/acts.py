@@ -2,57 +2,30 @@
 
 Called by `campaign`, one thread per fault. What a fault needs may be gone because another one took
 it, a process of a VM that lost its power for example: then it is moot, which is said and is no
-error of anybody.
-
-Rules. What is stopped is known by its process id on this machine, so it is let go on whatever has
-become of it meanwhile. Memory is limited by a control group of version 1 beside the VM's own,
-which holds the hog and our two processes, because a VM of the lab shares this machine's memory.
+error of anybody. What takes away memory, room or numbers is in `scarcity`, the wall clock in
+`clocks`.
 """
 
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from standfast.errors import StandfastError, TransientError
-from standfast.lab.chaos.plan import Fault, Kind, Part
-from standfast.lab.cluster import LabCluster
-from standfast.lab.lab import Lab, LabVm
+from standfast.lab.chaos import clocks, scarcity
+from standfast.lab.chaos.plan import Fault, Kind
+from standfast.lab.chaos.scene import UNITS, Scene
+from standfast.lab.commands import NETNS_DIR
 from standfast.lab.rules import EVERYONE, Cut, Shape
 
-AGENT, GUARD = "standfast-agent.service", "standfast-guard.service"
-_UNITS: Mapping[Part, tuple[str, ...]] = {
-    Part.AGENT: (AGENT,),
-    Part.GUARD: (GUARD,),
-    Part.BOTH: (AGENT, GUARD),
-}
-MEMORY = Path("/sys/fs/cgroup/memory")
-HOG_BYTES = 32 << 20
-"""What a hog may take beyond what our processes use; it takes all, again and again."""
-SPIN = "while :; do :; done"
-EAT = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); sleep 60"
-HOG_UNIT = "chaos-hog.service"
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Where faults happen.
-
-    Args:
-        cluster: The pair.
-        app_unit: The unit of the application.
-    """
-
-    cluster: LabCluster
-    app_unit: str
-
-    @property
-    def lab(self) -> Lab:
-        return self.cluster.lab
+ANNOUNCED_S = 2.0
+"""A task of vCenter runs for so long before it stuns the VM."""
+TASK = "createSnapshot"
 
 
 def perform(scene: Scene, fault: Fault, node: str) -> str:
@@ -119,6 +92,19 @@ def _stun(scene: Scene, _: Fault, node: str) -> Iterator[None]:
     vm.thaw()
 
 
+@contextmanager
+def _announced_stun(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
+    """A task of vCenter on the VM, shown while it runs, stuns it."""
+    scene.lab.order_vcenter(lambda vcenter: vcenter.begin_task(node, TASK))
+    try:
+        time.sleep(ANNOUNCED_S)
+        with _stun(scene, fault, node):
+            yield
+    finally:
+        with suppress(TransientError):  # vCenter is down: the task has ended with it
+            scene.lab.order_vcenter(lambda vcenter: vcenter.end_task(node))
+
+
 def _deafen(scene: Scene, _: Fault, node: str) -> None:
     ports = scene.lab.net.ports_of(node)
     scene.lab.net.change(lambda now: now.cut(Cut(EVERYONE, port) for port in ports))
@@ -129,31 +115,14 @@ def _apart(scene: Scene, _: Fault, __: str) -> None:
     scene.lab.net.cut(first, other=second)
 
 
-def _processes(scene: Scene, fault: Fault, node: str) -> list[int]:
-    """The processes of ours that a fault is about, as this machine numbers them."""
-    group = scene.lab.vm(node).machine.cgroup.path / "system.slice"
-    found: list[int] = []
-    for unit in _UNITS[fault.part]:
-        pids = set(map(int, (group / unit / "cgroup.procs").read_text().split()))
-        found += [pid for pid in sorted(pids) if _parent(pid) not in pids][:1]
-    if not found:
-        raise TransientError(f"neither {' nor '.join(_UNITS[fault.part])} runs in {node}")
-    return found
-
-
-def _parent(pid: int) -> int:
-    """The process that made this one: those of ours that have none of ours are the main ones."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def _kill(scene: Scene, fault: Fault, node: str) -> None:
-    for pid in _processes(scene, fault, node):
+    for pid in scene.processes(node, fault.part):
         os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager
 def _stop(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
-    pids = _processes(scene, fault, node)
+    pids = scene.processes(node, fault.part)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -166,8 +135,7 @@ def _stop(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
 
 @contextmanager
 def _freeze(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
-    group = scene.lab.vm(node).machine.cgroup.path / "system.slice"
-    files = [group / unit / "cgroup.freeze" for unit in _UNITS[fault.part]]
+    files = [scene.group(node, unit) / "cgroup.freeze" for unit in UNITS[fault.part]]
     for file in files:
         file.write_text("1")
     try:
@@ -179,67 +147,35 @@ def _freeze(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
 
 
 @contextmanager
-def hog(scene: Scene, node: str, script: str, copies: int) -> Iterator[LabVm]:
-    """A unit in the VM that is greedy; killed as a whole."""
-    vm = scene.lab.vm(node)
-    many = f"for i in $(seq {copies}); do ( {script} ) & done; wait"
-    vm.exec(["systemd-run", "--quiet", f"--unit={HOG_UNIT}", "--collect", "sh", "-c", many])
+def delay(scene: Scene, delay_ms: float, nodes: Iterable[str]) -> Iterator[None]:
+    """Every frame of these VMs waits at each card; between two of them it passes two cards.
+
+    Args:
+        scene: Where.
+        delay_ms: How long; a quarter more or less, drawn for each frame.
+        nodes: Whose frames.
+    """
+    plan = scene.lab.state.addressing
+    cards = [card for node in nodes for card in plan.vm_interfaces(node)]
+    words = [sys.executable, "-m", "standfast.lab.chaos.delay"]
+    words += ["--namespace", str(NETNS_DIR / plan.switch_namespace)]
+    words += ["--delay-ms", str(delay_ms), "--jitter-ms", str(delay_ms / 4)]
+    words += [f"{card.port}={card.bridge}" for card in cards]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
     try:
-        yield vm
-    finally:
-        with suppress(StandfastError):  # the VM is off
-            vm.exec(["systemctl", "kill", "--signal=SIGKILL", HOG_UNIT], check=False)
-
-
-@contextmanager
-def _cpu(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
-    with hog(scene, node, SPIN, round(fault.size)):
         yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        process.stdout.close()
 
 
 @contextmanager
-def _memory(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
-    ours = _processes(scene, Fault(fault.kind, fault.role, 0, part=Part.BOTH), node)
-    group = MEMORY / f"standfast-chaos-{node}"
-    group.mkdir(exist_ok=True)
-    parent = (MEMORY / "cgroup.procs").open("w")
-    try:
-        with hog(scene, node, EAT, 2) as vm:
-            greedy = vm.machine.cgroup.path / "system.slice" / HOG_UNIT / "cgroup.procs"
-            (group / "memory.limit_in_bytes").write_text(str(HOG_BYTES))
-            for pid in [*ours, *map(int, greedy.read_text().split())]:
-                with suppress(ProcessLookupError):
-                    (group / "cgroup.procs").write_text(str(pid))
-            yield
-    finally:
-        for pid in map(int, (group / "cgroup.procs").read_text().split()):
-            with suppress(OSError):
-                parent.write(f"{pid}\n")
-                parent.flush()
-        parent.close()
-        with suppress(OSError):  # a process that dies this moment is still in it
-            group.rmdir()
-
-
-def _limited(kind: int, limit: Callable[[int], int]) -> Act:
-    """An act that takes a resource from the agent for a time."""
-
-    @contextmanager
-    def act(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
-        (pid,) = _processes(scene, Fault(fault.kind, fault.role, 0, part=Part.AGENT), node)
-        before = resource.prlimit(pid, kind)
-        resource.prlimit(pid, kind, (limit(pid), before[1]))
-        try:
-            yield
-        finally:
-            with suppress(ProcessLookupError):
-                resource.prlimit(pid, kind, before)
-
-    return act
-
-
-def _open_files(pid: int) -> int:
-    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+def _delayed(scene: Scene, fault: Fault, node: str) -> Iterator[None]:
+    with delay(scene, fault.size, (node,)):
+        yield
 
 
 @contextmanager
@@ -282,6 +218,7 @@ ACTS: Mapping[Kind, Act] = {
     Kind.POWER_CUT: _moment(lambda scene, _, node: scene.lab.vm(node).off(seen=False)),
     Kind.RESET: _moment(lambda scene, _, node: scene.lab.vm(node).reset(seen=False)),
     Kind.STUN: _stun,
+    Kind.ANNOUNCED_STUN: _announced_stun,
     Kind.KILL: _moment(_kill),
     Kind.STOP: _stop,
     Kind.FREEZE: _freeze,
@@ -300,9 +237,14 @@ ACTS: Mapping[Kind, Act] = {
     Kind.OPERATOR_KILL: _moment(lambda scene, _, __: scene.lab.kill_operator()),
     Kind.API_SERVER_DOWN: _api_server,
     Kind.VCENTER_DOWN: _vcenter,
-    Kind.CPU_HOG: _cpu,
-    Kind.MEMORY_HOG: _memory,
-    Kind.NO_DESCRIPTORS: _limited(resource.RLIMIT_NOFILE, _open_files),
-    Kind.NO_DISK: _limited(resource.RLIMIT_FSIZE, lambda _: 0),
+    Kind.CPU_HOG: scarcity.cpu,
+    Kind.MEMORY_HOG: scarcity.memory,
+    Kind.FORK_BOMB: scarcity.fork_bomb,
+    Kind.NO_DESCRIPTORS: scarcity.limited(resource.RLIMIT_NOFILE, scarcity.open_files),
+    Kind.NO_DISK: scarcity.limited(resource.RLIMIT_FSIZE, lambda _: 0),
+    Kind.NO_PROCESSES: scarcity.no_processes,
+    Kind.FULL_DISK: scarcity.full_disk,
+    Kind.CLOCK_STEP: clocks.stepped,
+    Kind.DELAY: _delayed,
     Kind.SWITCHOVER: _moment(_switch_over),
 }

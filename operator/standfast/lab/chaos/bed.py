@@ -12,8 +12,10 @@ from typing import cast
 
 from standfast.errors import StandfastError
 from standfast.lab import databases, kubectl
+from standfast.lab.chaos import clocks
 from standfast.lab.cluster import LabCluster, install_operator
-from standfast.lab.lab import Lab
+from standfast.lab.commands import run
+from standfast.lab.lab import Lab, LabVm
 from standfast.lab.software import checkout
 
 EXAMPLE_RANGE = "10.77."
@@ -33,6 +35,7 @@ class Subject:
         conditions: What must be true before the next run.
         exclusive_processes: Whether the unit may run on one node only.
         writes: Whether a client writes, and its writes are counted.
+        disk_mb: How large the disk of each VM is.
         prepare: Done in every VM before anything is applied.
         begin: Done once the pair has settled.
     """
@@ -44,6 +47,7 @@ class Subject:
     conditions: tuple[str, ...] = ("Ready", "Protected")
     exclusive_processes: bool = True
     writes: bool = False
+    disk_mb: int = 192
     prepare: Callable[[Lab], None] = lambda _: None
     begin: Callable[[LabCluster], None] = lambda _: None
 
@@ -76,6 +80,7 @@ SUBJECTS: Mapping[str, Subject] = {
         conditions=("Ready", "InSync", "Protected"),
         exclusive_processes=False,
         writes=True,
+        disk_mb=768,
         prepare=_install_databases,
         begin=_make_application,
     ),
@@ -91,6 +96,9 @@ def make(lab: Lab, subject: Subject, scratch: Path, profile: str = EXAMPLE_PROFI
         scratch: Takes a copy of it.
         profile: Of timing, in place of the example's.
     """
+    for vm in lab.vms():
+        _bound_disk(vm, subject.disk_mb)
+        clocks.prepare(vm)
     subject.prepare(lab)
     install_operator(lab)
     cluster = LabCluster(lab, subject.cluster)
@@ -103,6 +111,19 @@ def make(lab: Lab, subject: Subject, scratch: Path, profile: str = EXAMPLE_PROFI
     settle(cluster, subject, BUILT_S)
     subject.begin(cluster)
     return cluster
+
+
+def _bound_disk(vm: LabVm, size_mb: int) -> None:
+    """Moves the VM to a disk that has an end: everything it keeps is in a tmpfs of that size."""
+    home = vm.machine.directory
+    vm.off()
+    kept = home.with_suffix(".kept")
+    home.rename(kept)
+    home.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=755", vm.name, str(home)])
+    run(["cp", "--archive", "--no-target-directory", str(kept), str(home)])
+    shutil.rmtree(kept)
+    vm.on()
 
 
 def settle(cluster: LabCluster, subject: Subject, timeout_s: float) -> list[str]:

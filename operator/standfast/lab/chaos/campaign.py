@@ -15,10 +15,10 @@ from pathlib import Path
 
 from standfast.errors import StandfastError, TransientError
 from standfast.lab import databases, observe, power
-from standfast.lab.chaos import acts, bed, sight, verdict
-from standfast.lab.chaos.acts import Scene
+from standfast.lab.chaos import acts, bed, clocks, sight, verdict
 from standfast.lab.chaos.bed import Subject
 from standfast.lab.chaos.plan import Kind, Plan, Role
+from standfast.lab.chaos.scene import Scene
 from standfast.lab.chaos.sight import Sight
 from standfast.lab.cluster import LabCluster
 from standfast.lab.lab import Lab
@@ -45,7 +45,8 @@ class Outcome:
         moot: Faults that found nothing to break.
         lost: Acknowledged writes that are not there.
         outage_s: The longest time in which no client was answered.
-        recovery_s: From the last fault until the pair would survive the next one.
+        mended_s: How long it took to undo what was left of the faults.
+        recovery_s: From then until the pair would survive the next one.
         asks: How often the observer asked.
         late: How often of these later than every two milliseconds.
         worst_gap_ms: The longest time in which the observer did not look.
@@ -60,6 +61,7 @@ class Outcome:
     moot: list[str] = field(default_factory=list)
     lost: int = 0
     outage_s: float = 0.0
+    mended_s: float = 0.0
     recovery_s: float = 0.0
     asks: int = 0
     late: int = 0
@@ -76,6 +78,7 @@ class Outcome:
             "plan": self.plan.told(),
             "active": self.active,
             "outage_s": round(self.outage_s, 3),
+            "mended_s": round(self.mended_s, 1),
             "recovery_s": round(self.recovery_s, 1),
             "asks": self.asks,
             "late": self.late,
@@ -114,13 +117,15 @@ class Run:
         self.sight = Sight(sight.command(lab, self.subject.address(lab), self.subject.group))
         with self._client(outcome), self.sight:
             self._strike(outcome, nodes)
-            ended_s = time.monotonic()
+            began_s = ended_s = time.monotonic()
             try:
                 mend(lab)
                 self._forget(cluster)
+                ended_s = time.monotonic()
                 outcome.met = bed.settle(cluster, self.subject, RECOVERY_S)
             except TransientError as error:
                 outcome.wrong.append(f"{NOT_WHOLE}: {error}")
+            outcome.mended_s = ended_s - began_s
             outcome.recovery_s = time.monotonic() - ended_s
             time.sleep(CALM_S)
         self._judge(outcome, nodes)
@@ -202,6 +207,7 @@ class Run:
             hampered=frozenset(hampered),
             exclusive_processes=self.subject.exclusive_processes,
             now_ns=now_ns,
+            stays=outcome.active if self.plan.moves_nothing else "",
         )
 
     def happened(self, since_ns: int) -> list[Observation]:
@@ -229,6 +235,7 @@ def mend(lab: Lab) -> None:
         if now.power == "off":
             with suppress(StandfastError):  # it comes up by itself, from a reset of the operator
                 vm.on()
+        clocks.set_right(vm)
 
 
 def keep_evidence(directory: Path, run: Run, outcome: Outcome) -> None:

@@ -8,9 +8,6 @@ address. Writes `build/chaos/curve.json` and prints the table of `docs/chaos.md`
 
 import itertools
 import json
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -20,12 +17,11 @@ from pathlib import Path
 import click
 
 from standfast.errors import StandfastError, UserError
-from standfast.lab.chaos import acts, bed, sight
-from standfast.lab.chaos.acts import Scene
+from standfast.lab.chaos import acts, bed, scarcity, sight
 from standfast.lab.chaos.campaign import mend
 from standfast.lab.chaos.plan import Fault, Kind, Role
+from standfast.lab.chaos.scene import Scene
 from standfast.lab.chaos.sight import Sight
-from standfast.lab.commands import NETNS_DIR
 from standfast.lab.installation import Wanted
 from standfast.lab.lab import Lab
 from standfast.lab.rules import Shape
@@ -76,26 +72,13 @@ def _loss(part: float) -> Condition:
     return act
 
 
-def _delay(delay_ms: float, jitter_ms: float) -> Condition:
+def _delay(delay_ms: float) -> Condition:
     """Upon each card; between the two nodes a frame passes two of them."""
 
     @contextmanager
     def act(scene: Scene) -> Iterator[None]:
-        plan = scene.lab.state.addressing
-        cards = [card for vm in scene.lab.vms() for card in plan.vm_interfaces(vm.name)]
-        words = [sys.executable, "-m", "standfast.lab.chaos.delay"]
-        words += ["--namespace", str(NETNS_DIR / plan.switch_namespace)]
-        words += ["--delay-ms", str(delay_ms), "--jitter-ms", str(jitter_ms)]
-        words += [f"{card.port}={card.bridge}" for card in cards]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
+        with acts.delay(scene, delay_ms, [vm.name for vm in scene.lab.vms()]):
             yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-            process.stdout.close()
 
     return act
 
@@ -117,7 +100,7 @@ def _disk(scene: Scene) -> Iterator[None]:
     """Eight writers in each VM, each write flushed."""
     with ExitStack() as stack:
         for vm in scene.lab.vms():
-            stack.enter_context(acts.hog(scene, vm.name, WRITE, 8))
+            stack.enter_context(scarcity.hog(scene, vm.name, WRITE, 8))
         yield
 
 
@@ -125,7 +108,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "nothing": _nothing,
     "10 % loss": _loss(0.1),
     "30 % loss": _loss(0.3),
-    "200 ms ± 50 ms": _delay(50, 12.5),
+    "200 ms ± 50 ms": _delay(50),
     "load 200": _on_both(Kind.CPU_HOG, 100),
     "memory at the limit": _on_both(Kind.MEMORY_HOG),
     "disk saturated": _disk,

@@ -7,8 +7,8 @@ what the product must never let happen, done by hand and past the product.
 from collections.abc import Mapping
 
 from standfast.lab import databases
-from standfast.lab.chaos.acts import Scene
 from standfast.lab.chaos.campaign import Plant
+from standfast.lab.chaos.scene import Scene
 from standfast.lab.cluster import settle
 
 LASTS_S = 0.3

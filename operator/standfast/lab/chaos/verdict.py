@@ -138,6 +138,7 @@ def judge(
     hampered: frozenset[str],
     exclusive_processes: bool,
     now_ns: int,
+    stays: str = "",
 ) -> list[str]:
     """What was wrong in a run, as sentences.
 
@@ -148,6 +149,7 @@ def judge(
         hampered: VMs whose guard was stopped, frozen or killed.
         exclusive_processes: Whether the unit may run on one node only.
         now_ns: The end of the run.
+        stays: Who was active, where nothing happened that needs a take-over; empty where it did.
     """
     wrong = [f"two spoke: {touch.told()}" for touch in overlaps(seen.spoke)]
     holes = {vm: frozen(observations, vm, now_ns) for vm in (*seen.ran, *held)}
@@ -156,4 +158,7 @@ def judge(
     if exclusive_processes:
         ran = {vm: without(rows, holes[vm]) for vm, rows in seen.ran.items() if vm not in hampered}
         wrong += [f"two ran: {touch.told()}" for touch in overlaps(ran)]
+    if stays:
+        moved = sorted(vm for vm, words in seen.spoke.items() if vm != stays and words)
+        wrong += [f"taken over without need: {vm} spoke, and {stays} was active" for vm in moved]
     return wrong

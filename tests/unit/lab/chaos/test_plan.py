@@ -4,9 +4,18 @@ from collections import Counter
 
 import pytest
 
-from standfast.lab.chaos.plan import SPREAD_S, STUNS_S, Fault, Kind, Part, Role, draw
+from standfast.lab.chaos.plan import (
+    SPREAD_S,
+    STUNS_S,
+    Fault,
+    Kind,
+    Part,
+    Plan,
+    Role,
+    draw,
+)
 
-RUNS = 600
+RUNS = 1000
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +60,40 @@ def test_both_nodes_are_struck_and_the_active_more_often(faults: list[Fault]) ->
 
 
 def test_every_stun_length_and_every_part_is_drawn(faults: list[Fault]) -> None:
-    assert {f.lasts_s for f in faults if f.kind is Kind.STUN} == set(STUNS_S)
+    for kind in (Kind.STUN, Kind.ANNOUNCED_STUN):
+        assert {f.lasts_s for f in faults if f.kind is kind} == set(STUNS_S)
     assert {f.part for f in faults if f.kind is Kind.STOP} == set(Part)
+
+
+def test_only_the_kinds_that_were_named_are_drawn() -> None:
+    drawn = [f for n in range(1, 30) for f in draw(3, n, [Kind.DELAY, Kind.CLOCK_STEP]).faults]
+    assert {fault.kind for fault in drawn} == {Kind.DELAY, Kind.CLOCK_STEP}
+
+
+def test_a_delayed_port_is_not_struck_by_the_switch_as_well() -> None:
+    for number in range(1, 2 * RUNS):
+        kinds = [fault.kind for fault in draw(7, number).faults]
+        if Kind.DELAY in kinds:
+            rules = {Kind.STUN, Kind.ANNOUNCED_STUN, Kind.ISOLATION, Kind.MUTE, Kind.LOSS}
+            assert not rules.intersection(kinds)
+            assert kinds.count(Kind.DELAY) == 1
+
+
+@pytest.mark.parametrize(
+    ("faults", "nothing"),
+    [
+        ([(Kind.CLOCK_STEP, Role.ACTIVE), (Kind.FORK_BOMB, Role.ACTIVE)], True),
+        ([(Kind.VCENTER_DOWN, Role.NOBODY), (Kind.WITNESS_CUT, Role.NOBODY)], True),
+        ([(Kind.POWER_CUT, Role.STANDBY)], True),
+        ([(Kind.POWER_CUT, Role.STANDBY), (Kind.WITNESS_CUT, Role.NOBODY)], False),
+        ([(Kind.KILL, Role.ACTIVE)], False),
+        ([(Kind.SWITCHOVER, Role.NOBODY)], False),
+        ([(Kind.FULL_DISK, Role.ACTIVE)], False),
+    ],
+)
+def test_which_runs_need_no_take_over(faults: list[tuple[Kind, Role]], nothing: bool) -> None:
+    drawn = tuple(Fault(kind, role, 0) for kind, role in faults)
+    assert Plan(1, drawn).moves_nothing is nothing
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ def judged(
     *,
     hampered: frozenset[str] = NOBODY,
     exclusive: bool = True,
+    stays: str = "",
 ) -> list[str]:
     return judge(
         seen,
@@ -26,12 +27,21 @@ def judged(
         hampered=hampered,
         exclusive_processes=exclusive,
         now_ns=100_000 * MS,
+        stays=stays,
     )
 
 
 def test_one_after_the_other_is_right() -> None:
     spoke = {"vm-a": [stretch(1, 10)], "vm-b": [stretch(10.001, 20)]}
     assert judged(Seen(spoke=spoke, ran=spoke), spoke) == []
+
+
+def test_a_take_over_that_nothing_made_necessary_is_wrong() -> None:
+    seen = Seen(spoke={"vm-a": [stretch(1, 10)], "vm-b": [stretch(20, 30)]})
+    assert judged(seen) == []
+    (wrong,) = judged(seen, stays="vm-a")
+    assert wrong.startswith("taken over without need: vm-b spoke")
+    assert judged(Seen(spoke={"vm-a": [stretch(1, 10)], "vm-b": []}), stays="vm-a") == []
 
 
 def test_a_single_word_in_the_time_of_another_is_seen() -> None:
