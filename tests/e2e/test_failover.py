@@ -9,6 +9,8 @@ from tests.e2e.conftest import Pair
 
 pytestmark = pytest.mark.lab
 
+STUN_S = 5.0
+"""Several leases of the example's profile."""
 RESTARTS = 3
 """`onFailure.restarts` of the example, its default."""
 
@@ -115,6 +117,27 @@ def test_f16_a_stunned_active_has_lost_the_address_when_it_wakes(pair: Pair) -> 
         time.sleep(2)
         watch.probe.wait_for(pair.standby)
     pair.cluster.wait_role(pair.active, "Standby")
+
+
+def test_f17_f18_an_announced_stun_moves_nothing(pair: Pair) -> None:
+    """vCenter shows the task before it stops the VM: the operator lets the lease bear that."""
+    vm = pair.lab.vm(pair.active)
+
+    def noted(kind: str) -> str | None:
+        return None if f'"kind": "{kind}"' in vm.logs("standfast-agent") else f"no {kind} yet"
+
+    with pair.watched() as watch:
+        pair.lab.order_vcenter(lambda vcenter: vcenter.begin_task(vm.name, "createSnapshot"))
+        until("the lease is longer", lambda: noted("Braced"), 20)
+        vm.freeze()
+        time.sleep(STUN_S)
+        vm.thaw()
+        pair.lab.order_vcenter(lambda vcenter: vcenter.end_task(vm.name))
+        watch.probe.wait_for(pair.active)
+        until("the lease is as usual", lambda: noted("Unbraced"), 20)
+    print(f"\nno answer for {watch.outage_s:.2f} s, stunned for {STUN_S:g} s")
+    assert set(watch.summary.answered_by) == {pair.active}, watch.summary
+    assert pair.cluster.active == pair.active
 
 
 def kill_web(pair: Pair, node: str) -> None:

@@ -25,15 +25,17 @@ from standfast.controller.memory import Memory
 from standfast.controller.observation import listeners, off_seen
 from standfast.controller.store import Key
 from standfast.core.fencing import OffSeen, boot_is_over
-from standfast.core.placement import Action, Fence, HandOver, PowerOn, Tell
+from standfast.core.placement import Action, Brace, Fence, HandOver, PowerOn, Tell, stunning
 from standfast.errors import RefusedError, StandfastError, TransientError, UserError
 from standfast.ports.clock import Clock
 from standfast.ports.hypervisor import Evidence, Hypervisor, NotProvenError
 from standfast.wire.api import (
+    BRACE_PATH,
     FENCED_PATH,
     RELEASE_PATH,
     STATUS_PATH,
     Accepted,
+    BraceRequest,
     Done,
     FencedRequest,
     MemberStatus,
@@ -43,6 +45,9 @@ from standfast.wire.api import (
 FENCE_MS = 30_000
 """One try to power a VM off with proof; the fence as a whole does not give up."""
 POWER_ON_MS = 60_000
+BRACE_EVERY_S = 3.0
+BRACE_MS = 15_000
+"""Asked for each time: a stun of that length and an operator that dies in it both end well."""
 ALIVE_S = 0.2
 """How long a node may take to refute the news of its own death."""
 
@@ -106,6 +111,8 @@ class Executor:
                 logger(cluster=field.key.name, node=node).info("Powered on")
             case HandOver():
                 await self.hand_over(field, action)
+            case Brace(node):
+                await self._brace(field, node)
             case _:
                 assert_never(action)
 
@@ -135,6 +142,21 @@ class Executor:
         logger(cluster=field.key.name, node=action.node).info(
             "Asked to hand over", to=action.successor, request=action.request
         )
+
+    async def _brace(self, field: Field, node: str) -> None:
+        """While such tasks run: a node that stands still does not hear it, and is asked again."""
+        while True:
+            self.must_lead()
+            inventory = field.infrastructures[node].inventory
+            facts = inventory.vm(field.vms[node], self._clock.now_ms(), FACTS_AGE_MS_MAX)
+            tasks = stunning(facts.tasks)
+            body = BraceRequest(for_ms=BRACE_MS if tasks else 0, reason=", ".join(tasks))
+            with contextlib.suppress(NotReachedError):
+                door = field.lines[node].door
+                await self._caller.send(door, HTTPMethod.POST, BRACE_PATH, body, Done)
+            if not tasks:
+                return
+            await asyncio.sleep(BRACE_EVERY_S)
 
     async def _tell(self, field: Field, node: str, boot: str) -> None:
         """The VM was found off: read it afresh, and say which boot that ended."""
@@ -316,6 +338,8 @@ def name_of(action: Action) -> Name:
             return ("power-on", node)
         case HandOver(node, _, request, _):
             return ("hand-over", node, request)
+        case Brace(node):
+            return ("brace", node)
         case _:
             assert_never(action)
 

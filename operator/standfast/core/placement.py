@@ -29,6 +29,13 @@ from standfast.core.view import (
 FAILBACK_SETTLED_MS = 30_000
 """A preferred node must have been able to serve for this long before service returns to it."""
 
+_STUNNING = (
+    *("VirtualMachine.createSnapshot", "VirtualMachine.removeSnapshot"),
+    *("VirtualMachine.removeAllSnapshots", "VirtualMachine.consolidateDisks"),
+    *("VirtualMachine.migrate", "VirtualMachine.relocate", "Drm.ExecuteVMotionLRO"),
+)
+"""How vCenter's tasks begin that may make a VM stand still and let it go on."""
+
 GRACE_MS = 5_000
 """How long a live former holder may take to prove by itself that it stopped, before it is shot."""
 
@@ -74,7 +81,14 @@ class HandOver:
     why: str
 
 
-Action = Tell | Fence | PowerOn | HandOver
+@dataclass(frozen=True, slots=True)
+class Brace:
+    """Ask the active node for the longest lease, while a task may make its VM stand still."""
+
+    node: str
+
+
+Action = Tell | Fence | PowerOn | HandOver | Brace
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +116,25 @@ def plan(want: Wanted, seen: Observed) -> Decision:
             return decision
     active = seen.active
     assert active is not None, "_leaderless speaks when nobody is active"
-    return Decision(Reason.STEADY, f"{active.name} serves in term {active.term}")
+    return _steady(active)
+
+
+def stunning(tasks: Iterable[str]) -> list[str]:
+    """Those of a VM's running tasks that may make it stand still for a moment."""
+    return [task for task in tasks if task.startswith(_STUNNING)]
+
+
+def _steady(active: MemberSeen) -> Decision:
+    serves = f"{active.name} serves in term {active.term}"
+    tasks = stunning(active.vm.tasks)
+    if not tasks:
+        return Decision(Reason.STEADY, serves)
+    # What holds a lease for seconds longer is found dead so much later: only while it is needed.
+    return Decision(
+        Reason.STEADY,
+        f"{serves}; {', '.join(tasks)} runs on its VM, so its lease is longer meanwhile",
+        actions=(Brace(active.name),),
+    )
 
 
 def successor(want: Wanted, seen: Observed, leaving: str) -> MemberSeen | None:

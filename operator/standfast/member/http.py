@@ -97,6 +97,7 @@ def application(register: Register) -> web.Application:
     app.router.add_post(api.QUIESCE_PATH, routes.quiesce)
     app.router.add_delete(api.QUIESCE_PATH, routes.thaw)
     app.router.add_post(api.FENCED_PATH, routes.fenced)
+    app.router.add_post(api.BRACE_PATH, routes.brace)
     app.router.add_get(api.LOG_PATH, routes.log)
     return app
 
@@ -220,6 +221,11 @@ class Routes:
     async def fenced(self, request: web.Request) -> web.Response:
         membership, attested = await self._told(request, api.FencedRequest)
         membership.fenced(attested)
+        return _answer(api.Done())
+
+    async def brace(self, request: web.Request) -> web.Response:
+        membership = self._member(request)
+        membership.brace(await _body(request, api.BraceRequest))
         return _answer(api.Done())
 
     # ---------------------------------------------------------------- reading

@@ -47,6 +47,7 @@ from standfast.ports.journal import Journal
 from standfast.wire import durable as durables
 from standfast.wire.api import (
     Accepted,
+    BraceRequest,
     CertificateRequest,
     ConfigRequest,
     CsrAnswer,
@@ -55,6 +56,8 @@ from standfast.wire.api import (
 )
 
 CERTIFICATE_LOOK_MS = 600_000
+BRACE_MS_MAX = 60_000
+"""An operator that is gone leaves no lease long for longer: whoever wants more asks again."""
 EXPIRES_SOON = timedelta(days=30)
 _SOURCE = "identity"
 
@@ -98,6 +101,7 @@ class Membership:
         self._journal: Journal | None = None
         self._certificate_look_ms = 0
         self._promise_look_ms: int | None = None
+        self._braced_until_ms: int | None = None
 
     def open(self, make_duties: "Callable[[Membership], Duties]") -> None:
         """Take up what an earlier run left: identity, votes, resources."""
@@ -370,6 +374,35 @@ class Membership:
         if self.voter is not None and lease is not None and lease.renews:
             self.voter.take(TtlRequested(lease.ttl_ms))
 
+    def brace(self, request: BraceRequest) -> None:
+        """A stun is announced: ask for the longest promises for so long, then for the usual ones.
+
+        Raises:
+            RefusedError: This node does not hold the lease.
+        """
+        if request.for_ms <= 0:
+            self._unbrace()
+            return
+        voter = self.configured()
+        ttl_ms = voter.state.record.config.ttl_max_ms
+        declined = voter.declined(TtlRequested(ttl_ms))
+        if declined is not None:
+            raise RefusedError(declined.problem, remedy="ask the active node")
+        if self._braced_until_ms is None:
+            fields = values(ttl_ms=ttl_ms, reason=request.reason)
+            self.chronicle.note("Braced", "The lease is made longer for a while", fields)
+        for_ms = min(request.for_ms, BRACE_MS_MAX)
+        self._braced_until_ms = self.process.clock.now_ms() + for_ms
+
+    def _unbrace(self) -> None:
+        """Back to the usual promises; what was promised stays so."""
+        if self._braced_until_ms is None:
+            return
+        self._braced_until_ms = None
+        if self.voter is not None and self.voter.state.holding is not None:
+            self.voter.take(TtlRequested(0))
+        self.chronicle.note("Unbraced", "The lease is as long as usual again")
+
     def check_token(self, token: int) -> None:
         """Refuse an operator that is no longer the acting one (F73, F74); durable."""
         if token < self.token:
@@ -471,8 +504,7 @@ class Membership:
 
     def next_ms(self) -> int | None:
         due = [self._certificate_look_ms or self.process.clock.now_ms()]
-        if self._promise_look_ms is not None:
-            due.append(self._promise_look_ms)
+        due += [at for at in (self._promise_look_ms, self._braced_until_ms) if at is not None]
         for part in (self.voter, self.duties):
             at_ms = part.next_ms() if part is not None else None
             if at_ms is not None:
@@ -490,6 +522,8 @@ class Membership:
             if self.voter is not None:
                 self.voter.tick()
             self.duties.tick()
+        if self._braced_until_ms is not None and now_ms >= self._braced_until_ms:
+            self._unbrace()
         if self._promise_look_ms is not None and now_ms >= self._promise_look_ms:
             self._look_at_promise(now_ms)
         if now_ms >= self._certificate_look_ms:

@@ -13,7 +13,17 @@ from typing_extensions import override
 from standfast.core.events import FencedReported, ReleaseRequested
 from standfast.core.fencing import Contact, Power
 from standfast.core.messages import Fenced
-from standfast.core.placement import Fence, HandOver, PowerOn, Tell, not_ready, plan, successor
+from standfast.core.placement import (
+    Action,
+    Brace,
+    Fence,
+    HandOver,
+    PowerOn,
+    Tell,
+    not_ready,
+    plan,
+    successor,
+)
 from standfast.core.reasons import Reason
 from standfast.core.view import BootOf, FenceSeen, MemberSeen, Observed, Role, VmSeen
 from standfast.simulator.machine import Power as MachinePower
@@ -152,7 +162,7 @@ class Steward(Operator):
                 self._errands.add(action)
                 self._begin(action)
 
-    def _begin(self, action: Tell | Fence | PowerOn | HandOver) -> None:
+    def _begin(self, action: Action) -> None:
         stage = self.stage
         match action:
             case Tell(node, boot):
@@ -164,6 +174,8 @@ class Steward(Operator):
                 stage.later(POWER_ON, self._give_power, node)
             case HandOver(node, to):
                 stage.later(stage.case.assumed.operator, self._hand_over, node, to)
+            case Brace():
+                pass  # no task runs on a VM of these stories
 
     def _give_power(self, node: str) -> None:
         """Give it power; it boots."""

@@ -32,6 +32,7 @@ RELEASE_PATH = "/v1/release"
 STAND_PATH = "/v1/stand"
 QUIESCE_PATH = "/v1/quiesce"
 FENCED_PATH = "/v1/fenced"
+BRACE_PATH = "/v1/brace"
 LOG_PATH = "/v1/log"
 RECORD_PATH = "/v1/record"
 JOIN_PATH = "/v1/join"
@@ -308,6 +309,18 @@ class FencedRequest(Wire, frozen=True, kw_only=True):
     member: str
     boot: str
     evidence: str
+
+
+class BraceRequest(Wire, frozen=True, kw_only=True):
+    """`POST /v1/brace`: this node may stand still soon; its lease is to bear that.
+
+    Attributes:
+        for_ms: For so long it asks for the longest promises; 0 ends it.
+        reason: What is going on, for the node's log.
+    """
+
+    for_ms: int
+    reason: str = ""
 
 
 # ------------------------------------------------------------------ log

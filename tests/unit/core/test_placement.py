@@ -9,6 +9,7 @@ from standfast.core.fencing import Contact, Power
 from standfast.core.placement import (
     FAILBACK_SETTLED_MS,
     GRACE_MS,
+    Brace,
     Fence,
     HandOver,
     PowerOn,
@@ -53,6 +54,24 @@ def serving_after(name: str, **changed: object) -> object:
 def test_a_settled_cluster_is_left_alone() -> None:
     decision = plan(wanted(), well())
     assert (decision.reason, decision.actions) == (Reason.STEADY, ())
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["VirtualMachine.createSnapshotEx", "VirtualMachine.migrate", "Drm.ExecuteVMotionLRO"],
+)
+def test_f17_f18_a_task_that_may_stun_the_active_makes_its_lease_longer(task: str) -> None:
+    on = replace(VM_ON, tasks=("VirtualMachine.reconfigure", task))
+    decision = plan(wanted(), seen(active(A, vm=on), node(B), witness()))
+    assert (decision.reason, decision.actions) == (Reason.STEADY, (Brace(A),))
+    assert f"{task} runs on its VM" in decision.message
+    of_the_standby = plan(wanted(), seen(active(A), node(B, vm=on), witness()))
+    assert of_the_standby.actions == ()
+
+
+def test_other_tasks_change_nothing() -> None:
+    on = replace(VM_ON, tasks=("VirtualMachine.reconfigure",))
+    assert plan(wanted(), seen(active(A, vm=on), node(B), witness())).actions == ()
 
 
 def test_paused_means_watching_whatever_happens() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from standfast.adapters import pki
 from standfast.adapters.fakes import FakeClock
+from standfast.core.events import LocalChanged, Stopped
 from standfast.core.ids import BootId, MemberUid
 from standfast.core.record import Member, MemberKind
-from standfast.core.state import Promise
+from standfast.core.state import Local, Promise
 from standfast.core.timing import Profile
 from standfast.errors import RefusedError, UserError
 from standfast.member.duties import NoDuties
@@ -200,6 +201,47 @@ async def test_a_fence_names_a_member(reopen: Open) -> None:
     assert [fenced.boot for fenced in membership.voter.state.durable.fenced] == ["b"]
     with pytest.raises(UserError, match="nobody is no member"):
         membership.fenced(api.FencedRequest(member="nobody", boot="b", evidence=""))
+
+
+async def test_f17_a_holder_that_is_told_of_a_stun_asks_for_longer_and_goes_back(
+    tmp_path: Path,
+) -> None:
+    """Also when whoever told it never comes back."""
+    membership, enroller = membership_at(tmp_path, MemberKind.DATA), Enroller()
+    membership.open(lambda _: NoDuties())
+    enroller.certify(membership)
+    membership.take_config(enroller.signed(alone(membership)))
+    with pytest.raises(RefusedError, match="does not hold the lease"):
+        membership.brace(api.BraceRequest(for_ms=15_000))
+    voter = membership.voter
+    assert voter is not None
+    voter.take(Stopped())
+    voter.take(LocalChanged(Local(eligible=True)))
+    await pass_time(membership, 1000)
+    timing = Profile.NORMAL.timing
+
+    def asked_ms() -> int:
+        assert voter.state.holding is not None
+        return voter.state.holding.ttl_ms
+
+    assert asked_ms() == timing.ttl_ms
+    for _ in range(2):
+        membership.brace(api.BraceRequest(for_ms=15_000, reason="createSnapshot"))
+        assert asked_ms() == timing.ttl_max_ms
+        await pass_time(membership, 14_000)
+        assert asked_ms() == timing.ttl_max_ms
+    await pass_time(membership, 2000)
+    assert asked_ms() == timing.ttl_ms
+    membership.brace(api.BraceRequest(for_ms=10**9))
+    await pass_time(membership, 61_000)
+    assert asked_ms() == timing.ttl_ms
+    membership.brace(api.BraceRequest(for_ms=15_000))
+    membership.brace(api.BraceRequest(for_ms=0))
+    assert asked_ms() == timing.ttl_ms
+    kinds = [entry.kind for entry in membership.chronicle.after(0)]
+    assert [kind for kind in kinds if "raced" in kind] == ["Braced", "Unbraced"] * 3
+    await membership.process.mailbox.close()
+    await membership.close()
 
 
 async def test_a_certificate_that_runs_out_is_said_weeks_before(tmp_path: Path) -> None:

@@ -144,10 +144,11 @@ def settle(cluster: LabCluster, subject: Subject, timeout_s: float) -> list[str]
         return reason
 
     def conditions() -> str | None:
+        said = cast("list[Mapping[str, str]]", cluster.status().get("conditions", []))
+        found = {one["type"]: one for one in said}
         for kind in subject.conditions:
-            found = cluster.condition(kind)
-            if found.get("status") != "True":
-                return f"{kind}: {found.get('message', 'not there')}"
+            if found.get(kind, {}).get("status") != "True":
+                return f"{kind}: {found.get(kind, {}).get('message', 'not there')}"
         return None
 
     kubectl.until("the conditions", lambda: note(conditions()), timeout_s, 0.2)
