@@ -5,6 +5,7 @@ import time
 import pytest
 
 from standfast.lab.kubectl import until
+from standfast.lab.rules import Shape
 from tests.e2e.conftest import Pair
 
 pytestmark = pytest.mark.lab
@@ -117,6 +118,27 @@ def test_f16_a_stunned_active_has_lost_the_address_when_it_wakes(pair: Pair) -> 
         time.sleep(2)
         watch.probe.wait_for(pair.standby)
     pair.cluster.wait_role(pair.active, "Standby")
+
+
+def test_f32_one_direction_between_the_nodes_moves_nothing(pair: Pair) -> None:
+    """What the active sends does not reach the standby; the witness hears both."""
+    with pair.watched() as watch:
+        pair.lab.net.cut(pair.active, other=pair.standby, one_way=True)
+        time.sleep(STUN_S)
+        pair.lab.net.heal()
+        watch.probe.wait_for(pair.active)
+    assert set(watch.summary.answered_by) == {pair.active}, watch.summary
+
+
+def test_f36_one_frame_of_ten_is_lost_and_nothing_moves(pair: Pair) -> None:
+    """On every card of both VMs; the whole curve is `make curve`."""
+    with pair.watched() as watch:
+        for name in (pair.active, pair.standby):
+            pair.lab.net.shape(name, Shape(loss=0.1))
+        time.sleep(STUN_S)
+        pair.lab.net.heal()
+        watch.probe.wait_for(pair.active)
+    assert set(watch.summary.answered_by) == {pair.active}, watch.summary
 
 
 def test_f17_f18_an_announced_stun_moves_nothing(pair: Pair) -> None:

@@ -230,6 +230,82 @@ def paused(clock: str) -> None:
     say("gone")
 
 
+def stepped(_: str) -> None:
+    """The wall clock is set an hour forward, an hour back, while a lease runs to its end."""
+    configure_without_watchdog()
+    subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+    guard = Guard()
+    guard.ask(Extend("lease", 1, now_ms() + HOLD_MS))
+    guard.ask(Plan("lease", (AddressTarget(ADDRESS, 32),)))
+    until_ms = now_ms() + HOLD_MS
+    guard.ask(Extend("lease", 1, until_ms))
+    for seconds in (3600, -7200):
+        time.clock_settime(time.CLOCK_REALTIME, time.time() + seconds)
+        time.sleep(1)
+        say(f"{seconds:+d} s: {'here' if is_here() else 'gone'}")
+    while is_here():
+        time.sleep(0.01)
+    say(f"gone at {'its' if now_ms() >= until_ms else 'another'} time")
+
+
+GREEDY = """
+import os, resource, sys
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+kept = []
+try:
+    while True:
+        kept.append(os.open("/dev/null", os.O_RDONLY))
+except OSError as error:
+    print(error.errno, flush=True)
+resource.setrlimit(resource.RLIMIT_NPROC, (400, 400))
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+"""Everybody's table of open files is full, and then all processes of a user are spent on more."""
+NOBODY = 65534
+FREE_FILES = 300
+
+
+def exhausted(_: str) -> None:
+    """No file can be opened, four hundred processes fork, and the lease ends."""
+    configure_without_watchdog()
+    subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+    group = Path("/sys/fs/cgroup") / GROUP[1:]
+    group.mkdir(parents=True)
+    guard = Guard()
+    guard.ask(Extend("lease", 1, now_ms() + HOLD_MS))
+    guard.ask(Plan("lease", (AddressTarget(ADDRESS, 32), CgroupTarget(GROUP))))
+    subprocess.Popen(["sh", "-c", f"echo $$ > {group}/cgroup.procs; exec sleep 1000"])
+    used = int(Path("/proc/sys/fs/file-nr").read_text().split()[0])
+    Path("/proc/sys/fs/file-max").write_text(str(used + FREE_FILES))
+    words = [sys.executable, "-c", GREEDY]
+    hog = subprocess.Popen(words, user=NOBODY, stdout=subprocess.PIPE, text=True)
+    guard.ask(Extend("lease", 1, now_ms() + HOLD_MS))
+    assert hog.stdout is not None
+    say(f"error {hog.stdout.readline().strip()}")
+    while is_here():
+        time.sleep(0.05)
+    (lease,) = guard.status()["leases"]  # type: ignore[misc]
+    outcome = lease["outcome"]
+    say(f"gone, left {outcome['left']}, problems {outcome['problems']}")
+    say(f"late {outcome['lateUs']} us, verified after {outcome['verifiedUs']} us")
+
+
+def panicked(device: str) -> None:
+    """The kernel stops for good, with everything in it."""
+    configure(device)
+    guard = Guard()
+    guard.until_armed()
+    guard.extend_for(1)
+    Path("/proc/sys/kernel/panic").write_text("0")
+    say("panic")
+    Path("/proc/sysrq-trigger").write_text("c")
+
+
 STORIES: dict[str, Callable[[str], None]] = {
     "stopped": stopped,
     "left": left_over,
@@ -238,6 +314,9 @@ STORIES: dict[str, Callable[[str], None]] = {
     "clock": clock,
     "trial": trial,
     "paused": paused,
+    "stepped": stepped,
+    "exhausted": exhausted,
+    "panicked": panicked,
 }
 
 

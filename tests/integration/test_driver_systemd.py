@@ -266,6 +266,7 @@ async def test_a_restart_by_systemd_is_a_death(
 async def test_a_slow_start_can_be_killed_in_the_middle(
     driver_of: Callable[[str], SystemdDriver],
 ) -> None:
+    """F08."""
     driver = driver_of("slow")
     start = asyncio.create_task(driver.start(None))
     await verdict_that(driver, lambda verdict: verdict is Verdict.UNKNOWN)

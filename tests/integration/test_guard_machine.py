@@ -61,6 +61,19 @@ def test_a_machine_whose_guard_stands_still_is_reset(
     assert TIMEOUT_S * 0.5 < took_s < TIMEOUT_S * 2 + 2
 
 
+def test_f15_a_machine_whose_kernel_panics_is_reset(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the hardware, which nobody feeds any more; no kdump, and no reboot after a panic."""
+    vm = machine(tmp_path, "i6300esb")
+    words = told(vm, "panicked")
+    assert words[-2][1] == "panic", vm.said[-30:]
+    took_s = words[-1][0] - words[-2][0]
+    with capsys.disabled():
+        print(f"\n  i6300esb: reset {took_s:.1f} s after a panic", end="")
+    assert TIMEOUT_S * 0.5 < took_s < TIMEOUT_S * 2 + 2
+
+
 def test_a_process_that_cannot_be_killed_lets_the_machine_be_reset(tmp_path: Path) -> None:
     """F57: a file system that hangs; the lease ends, and what is left is not waited for."""
     vm = machine(tmp_path, "i6300esb")
@@ -95,6 +108,22 @@ def test_a_ptp_device_answers_by_the_clock_number_of_its_file(tmp_path: Path) ->
     vm = Machine(tmp_path, STORIES, ("e1000e",), card)
     words = told(vm, "clock")
     assert words[-2][1] == "answers True", vm.said[-30:]
+
+
+def test_a_wall_clock_that_is_set_ends_no_lease_and_lengthens_none(tmp_path: Path) -> None:
+    """F21: an hour forward, an hour back."""
+    words = [word for _, word in told(machine(tmp_path), "stepped")]
+    assert words[1:-1] == ["+3600 s: here", "-7200 s: here", "gone at its time"], words
+
+
+def test_the_guard_acts_when_files_and_processes_are_spent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """F10, F11: the table of open files is full (ENFILE), a user's processes fork without end."""
+    words = [word for _, word in told(machine(tmp_path), "exhausted")]
+    assert words[1:3] == ["error 23", "gone, left [], problems []"], words
+    with capsys.disabled():
+        print(f"\n  {words[3]}", end="")
 
 
 @contextmanager

@@ -29,6 +29,8 @@ AGENT_SOCKET = "run/standfast/agent.sock"
 ANSWER_S = 10.0
 ENROLLED_S = 30.0
 CONVERGED_S = 60.0
+ENROLLED_S = 120.0
+"""The operator has just been installed: it may not run yet."""
 
 
 def install_operator(lab: Lab, *, replicas: int = 2) -> None:
@@ -104,7 +106,8 @@ class LabCluster:
         """Gives every VM its bundle, as `kubectl standfast enroll` prints it."""
         for vm in self.lab.vms():
             if any(vm.name == node for node, _ in self.nodes()):
-                bundle = self.kubectl.standfast("enroll", self.name, vm.name)
+                words = ("enroll", self.name, vm.name, f"--timeout={ENROLLED_S:g}")
+                bundle = self.kubectl.standfast(*words, timeout_s=2 * ENROLLED_S)
                 vm.enroll(bundle.encode())
 
     def nodes(self) -> Iterator[tuple[str, Mapping[str, object]]]:

@@ -33,6 +33,7 @@ def test_time_that_passes_evenly_is_no_sign() -> None:
 
 
 def test_an_hour_forward_is_a_step_when_a_voter_answers_after_it() -> None:
+    """F21."""
     watch = ClockWatch()
     watch.look(START)
     jumped = later(START, 100, wall_ms=3_600_100)

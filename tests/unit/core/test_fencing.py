@@ -33,7 +33,7 @@ def test_a_vm_seen_going_off_ended_the_boot_that_was_known_well_before() -> None
 
 
 def test_late_news_of_an_earlier_power_off_ends_nothing() -> None:
-    """The VM was reset: its new boot reports before the news of the power-off arrives."""
+    """F29: the VM was reset: its new boot reports before the news of the power-off arrives."""
     off_ms = KNOWN_MS + SETTLED_MS - 1
     off = OffSeen(ordered=False, asked_at_ms=off_ms, off_since_ms=off_ms, on_from_ms=1)
     assert not boot_is_over(KNOWN_MS, off)

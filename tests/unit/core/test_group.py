@@ -258,6 +258,7 @@ def test_a_failed_check_stops_and_starts() -> None:
 
 
 def test_a_check_that_hangs_is_a_failed_check() -> None:
+    """F04."""
     world = World().serve(DB)
     world.things["db"].check_hangs = True
     world.run(9002)

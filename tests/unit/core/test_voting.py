@@ -429,6 +429,7 @@ def test_a_power_off_is_durable_told_once_and_frees_the_promise() -> None:
 
 
 def test_a_power_off_of_another_boot_frees_nothing() -> None:
+    """F29."""
     one = One(W)
     one.hear(A, one.ask(5))
     one.tell(FencedReported(Fenced(A, A2)))

@@ -56,6 +56,7 @@ def test_it_is_not_armed_while_something_is_left(device: Path) -> None:
 
 
 def test_absent_hardware_is_a_sentence_and_is_looked_for_again(tmp_path: Path) -> None:
+    """F28."""
     device = tmp_path / "watchdog"
     watchdog = Watchdog(device, 10)
     watchdog.tend(0, may_feed=True)

@@ -35,6 +35,7 @@ def test_a_length_that_no_frame_has_ends_the_link(length: int) -> None:
 
 
 def test_a_ping_does_not_fit_one_packet_and_its_pong_is_small() -> None:
+    """F37."""
     assert len(frames.ping(1)) == frames.PING_BYTES > 1500
     assert len(frames.frame(frames.PONG, 1)) < 20
 

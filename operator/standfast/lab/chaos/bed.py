@@ -20,7 +20,7 @@ from standfast.lab.software import checkout
 
 EXAMPLE_RANGE = "10.77."
 EXAMPLE_PROFILE = "Normal"
-BUILT_S = 180.0
+BUILT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
