@@ -220,6 +220,69 @@ def test_what_others_have_in_the_packet_filter_stays(
     assert "standfast" not in rules
 
 
+FIREWALLS = {
+    "firewalld": """
+        table inet firewalld {
+            chain filter_INPUT {
+                type filter hook input priority filter + 10; policy accept;
+                ct state { established, related } accept
+                accept
+            }
+        }""",
+    "iptables-nft": """
+        table ip filter {
+            chain INPUT { type filter hook input priority filter; policy accept; counter accept; }
+        }
+        table ip6 filter {
+            chain INPUT { type filter hook input priority filter; policy accept; counter accept; }
+        }""",
+    "ufw": """
+        table ip filter {
+            chain ufw-before-input { ct state established accept; }
+            chain INPUT {
+                type filter hook input priority filter; policy drop;
+                jump ufw-before-input
+                meta l4proto { tcp, udp, icmp } accept
+            }
+        }""",
+    "nftables.conf": """
+        table inet filter {
+            chain input { type filter hook input priority raw; policy accept; accept; }
+        }""",
+}
+"""As these programs write them: each lets in what belongs to a connection, or everything."""
+
+
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_what_a_firewall_lets_in_is_cut_all_the_same(
+    firewall: str,
+    machines: list[Machine],
+    addresses: AddressSocket,
+    lease_filter: LeaseTables,
+) -> None:
+    """An accept ends the chain it stands in and no other; its rules are left as they were."""
+    vip = VIPS[0]
+    machines[0].run(f"nft '{FIREWALLS[firewall]}'")
+    before = machines[0].run("nft --stateless list table " + _table(FIREWALLS[firewall]))
+    addresses.put(vip, addresses.in_subnet(vip)[0], 60)
+    with echo(machines[0]), Client(machines[2], vip.ip) as client:
+        lease_filter.allow(vip.ip, until(1000))
+        client.wait_for_answer(number=1, after_ms=now_ms())
+        lease_filter.allow(vip.ip, until(300))
+        end = now_ms() + 300
+        while now_ms() < end + 200:
+            time.sleep(0.01)
+        assert not [asked for asked, _, _ in client.answers if asked > end + 100]
+    lease_filter.remove()
+    after = machines[0].run("nft --stateless list table " + _table(FIREWALLS[firewall]))
+    assert after == before
+
+
+def _table(text: str) -> str:
+    family, name = text.split()[1:3]
+    return f"{family} {name}"
+
+
 def test_a_flushed_rule_set_is_built_anew_with_all_leases(
     machines: list[Machine], lease_filter: LeaseTables
 ) -> None:
