@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from standfast.errors import StandfastError, UserError
+from standfast.errors import StandfastError, TransientError, UserError
 from standfast.lab.chaos import bed, plan
 from standfast.lab.chaos.campaign import NOT_WHOLE, Outcome, Run, keep_evidence
 from standfast.lab.chaos.plants import PLANTS
@@ -64,13 +64,21 @@ def main(
     for number in range(first, first + runs):
         if time.monotonic() > until_s:
             break
-        if scene is None:
-            scene = _fresh(subject)
-            written = 0
         drawn = plan.draw(seed, number, [plan.Kind(kind) for kind in kinds])
         print(f"{number:4} {drawn.told()}", flush=True)
-        run = Run(scene, subject, drawn, PLANTS[plant] if plant else None, written)
-        outcome = run.go()
+        run: Run | None = None
+        try:
+            if scene is None:
+                scene, written = _fresh(subject), 0
+            run = Run(scene, subject, drawn, PLANTS[plant] if plant else None, written)
+            outcome = run.go()
+        except TransientError as error:
+            # A lab that does not come up, a probe that does not start: nothing was struck yet.
+            scene = None
+            if run is None or not run.begun:
+                print(f"     not begun: {error}", flush=True)
+                continue
+            outcome = Outcome(drawn, wrong=[f"{NOT_WHOLE}: broke off: {error}"])
         written = run.written
         done.append(outcome)
         _tell(outcome)

@@ -100,6 +100,8 @@ class Run:
         subject: Which example.
         plan: What happens.
         plant: What is broken on purpose besides.
+        written: The number of the last write of the runs before.
+        begun: Whether anything was struck.
     """
 
     scene: Scene
@@ -107,6 +109,7 @@ class Run:
     plan: Plan
     plant: Plant | None = None
     written: int = 0
+    begun: bool = False
     sight: Sight = field(init=False)
 
     def go(self) -> Outcome:
@@ -133,6 +136,7 @@ class Run:
 
     def _strike(self, outcome: Outcome, nodes: Mapping[Role, str]) -> None:
         """All faults, each in its own thread at its time."""
+        self.begun = True
         began_s = time.monotonic()
 
         def do(position: int) -> None:
