@@ -12,7 +12,6 @@ import asyncio
 
 from standfast.agent.drivers import Drivers
 from standfast.agent.freezing import Freezer, Frozen
-from standfast.core.events import TtlRequested
 from standfast.core.record import Config
 from standfast.errors import TransientError, UserError
 from standfast.member.chronicle import values
@@ -130,9 +129,7 @@ class Quiescing:
         return voter is not None and voter.state.serves(self._clock.now_ms())
 
     def _ask_for(self, ttl_ms: int) -> None:
-        voter = self._membership.voter
-        if voter is not None and voter.state.holding is not None:
-            voter.take(TtlRequested(ttl_ms))
+        self._membership.ask_for_ttl("quiesce", ttl_ms)
 
     async def _lengthen(self, stun_ms: int) -> tuple[int, tuple[str, ...]]:
         """Ask for a promise that outlasts it, and wait until a majority has given it."""

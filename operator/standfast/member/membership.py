@@ -60,6 +60,7 @@ BRACE_MS_MAX = 60_000
 """An operator that is gone leaves no lease long for longer: whoever wants more asks again."""
 EXPIRES_SOON = timedelta(days=30)
 _SOURCE = "identity"
+_INFRASTRUCTURE = "infrastructure"
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class Membership:
         self._certificate_look_ms = 0
         self._promise_look_ms: int | None = None
         self._braced_until_ms: int | None = None
+        self._wishes: dict[str, int] = {}
 
     def open(self, make_duties: "Callable[[Membership], Duties]") -> None:
         """Take up what an earlier run left: identity, votes, resources."""
@@ -374,6 +376,19 @@ class Membership:
         if self.voter is not None and lease is not None and lease.renews:
             self.voter.take(TtlRequested(lease.ttl_ms))
 
+    def ask_for_ttl(self, who: str, ttl_ms: int) -> None:
+        """Let a holder ask for longer promises; of several wishes the longest counts.
+
+        Args:
+            who: Wishes it.
+            ttl_ms: 0 ends the wish.
+        """
+        self._wishes.pop(who, None)
+        if ttl_ms > 0:
+            self._wishes[who] = ttl_ms
+        if self.voter is not None and self.voter.state.holding is not None:
+            self.voter.take(TtlRequested(max(self._wishes.values(), default=0)))
+
     def brace(self, request: BraceRequest) -> None:
         """A stun is announced: ask for the longest promises for so long, then for the usual ones.
 
@@ -384,10 +399,13 @@ class Membership:
             self._unbrace()
             return
         voter = self.configured()
+        if voter.state.holding is None:
+            raise RefusedError(
+                "this node does not hold the lease, so nothing depends on its standing still",
+                remedy="tell the active node",
+            )
         ttl_ms = voter.state.record.config.ttl_max_ms
-        declined = voter.declined(TtlRequested(ttl_ms))
-        if declined is not None:
-            raise RefusedError(declined.problem, remedy="ask the active node")
+        self.ask_for_ttl(_INFRASTRUCTURE, ttl_ms)
         if self._braced_until_ms is None:
             fields = values(ttl_ms=ttl_ms, reason=request.reason)
             self.chronicle.note("Braced", "The lease is made longer for a while", fields)
@@ -399,8 +417,7 @@ class Membership:
         if self._braced_until_ms is None:
             return
         self._braced_until_ms = None
-        if self.voter is not None and self.voter.state.holding is not None:
-            self.voter.take(TtlRequested(0))
+        self.ask_for_ttl(_INFRASTRUCTURE, 0)
         self.chronicle.note("Unbraced", "The lease is as long as usual again")
 
     def check_token(self, token: int) -> None:

@@ -238,8 +238,15 @@ async def test_f17_a_holder_that_is_told_of_a_stun_asks_for_longer_and_goes_back
     membership.brace(api.BraceRequest(for_ms=15_000))
     membership.brace(api.BraceRequest(for_ms=0))
     assert asked_ms() == timing.ttl_ms
+    membership.ask_for_ttl("quiesce", 5000)
+    membership.brace(api.BraceRequest(for_ms=15_000))
+    assert asked_ms() == timing.ttl_max_ms, "of two wishes the longer one"
+    membership.brace(api.BraceRequest(for_ms=0))
+    assert asked_ms() == 5000, "the other one goes on"
+    membership.ask_for_ttl("quiesce", 0)
+    assert asked_ms() == timing.ttl_ms
     kinds = [entry.kind for entry in membership.chronicle.after(0)]
-    assert [kind for kind in kinds if "raced" in kind] == ["Braced", "Unbraced"] * 3
+    assert [kind for kind in kinds if "raced" in kind] == ["Braced", "Unbraced"] * 4
     await membership.process.mailbox.close()
     await membership.close()
 
