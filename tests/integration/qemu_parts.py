@@ -4,6 +4,7 @@ Software emulation; boots in some seconds. Its root is this machine's, read only
 memory. The kernel package is downloaded once and kept; no package of it is installed here.
 """
 
+import os
 import re
 import shutil
 import socket
@@ -16,6 +17,9 @@ from pathlib import Path
 CACHE = Path("/var/cache/standfast-lab/qemu")
 ROOT = Path(__file__).resolve().parents[2]
 QEMU = "qemu-system-x86_64"
+ACCEL = os.environ.get("STANDFAST_QEMU_ACCEL", "tcg")
+"""`kvm` where it works: some hosts lend a /dev/kvm that does not."""
+CPUS = {"kvm": "host,-arch-capabilities"}
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 INIT = """\
 #!/bin/busybox sh
@@ -145,7 +149,8 @@ class Machine:
         self.disk.mkdir(exist_ok=True)
         kernel = next(unpacked.glob("boot/vmlinuz-*"))
         command = [
-            *(QEMU, "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "384", "-nodefaults"),
+            *(QEMU, "-machine", f"q35,accel={ACCEL}", "-cpu", CPUS.get(ACCEL, "max")),
+            *("-m", "384", "-nodefaults"),
             *("-no-reboot", "-display", "none", "-serial", "stdio", "-kernel", str(kernel)),
             *("-initrd", str(self._initrd(unpacked, story))),
             *("-append", "console=ttyS0 quiet panic=-1"),
