@@ -22,9 +22,9 @@ import yaml
 from standfast.api.crdgen import REPOSITORY
 from standfast.lab import tools
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.load, pytest.mark.timeout(600)]
 
-BIN = Path(sys.executable).parent
+BIN = Path(sys.base_prefix) / "bin"
 PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 

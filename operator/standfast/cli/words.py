@@ -16,7 +16,7 @@ import click
 
 from standfast.api import words
 from standfast.api.cluster import DataMode, HACluster
-from standfast.api.cluster_status import Candidate, MemberStatus, NodeStatus, PowerState
+from standfast.api.cluster_status import Candidate, MemberStatus, NodeStatus, PowerState, Role
 from standfast.api.conditions import ConditionType, find_condition, message_and_remedy
 from standfast.api.scalars import Truth
 from standfast.cli import options
@@ -232,7 +232,8 @@ def check_recovery(cluster: HACluster, attested: tuple[str, ...]) -> None:
             f"{unknown[0]} is no member of {name}; its members are {', '.join(names)}",
             remedy=f"kubectl standfast status {name}",
         )
-    left = [member for member in members if member.reachable is Truth.TRUE]
+    out = [member for member in members if member.role is Role.UNCONFIGURED]  # told to leave
+    left = [m for m in members if m.reachable is Truth.TRUE and m not in out]
     if 2 * len(left) > len(members):
         raise RefusedError(
             f"{len(left)} of {len(members)} voters of {name} answer, which is a majority",
@@ -240,7 +241,8 @@ def check_recovery(cluster: HACluster, attested: tuple[str, ...]) -> None:
         )
     for member in members:
         is_off = getattr(member, "power_state", None) is PowerState.OFF
-        if member not in left and not is_off and member.name not in attested:
+        is_gone = is_off or member in out
+        if member not in left and not is_gone and member.name not in attested:
             raise RefusedError(
                 f"{member.name} neither answers nor is proven off: it could be serving",
                 remedy=f"switch it off; or, having seen that it is off: kubectl standfast recover "

@@ -57,17 +57,18 @@ def in_force(lines: Mapping[str, Line]) -> tuple[Config, MemberStatus] | None:
     """The newest config that anybody who is heard shows, with who shows it; holders first."""
     heard = [line.now for line in lines.values() if line.now is not None and line.now.config]
     newest = max(heard, key=lambda s: (s.record_version, s.config_committed), default=None)
-    return None if newest is None else (_config(newest.config), newest)
+    return None if newest is None else (decoded_config(newest.config), newest)
 
 
 @lru_cache(maxsize=1024)
-def _config(text: str) -> Config:
+def decoded_config(text: str) -> Config:
+    """A config as a status carries it."""
     return durable.decode_config(base64.b64decode(text))
 
 
 def is_joint(status: MemberStatus) -> bool:
     """Whether the config that a member shows is that of a change under way."""
-    return bool(status.config) and _config(status.config).leaving is not None
+    return bool(status.config) and decoded_config(status.config).leaving is not None
 
 
 def has_begun(lines: Mapping[str, Line]) -> bool:

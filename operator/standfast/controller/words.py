@@ -17,11 +17,12 @@ from http import HTTPMethod
 import msgspec
 
 from standfast.api.words import ATTEST, CONSENT, RECOVER, Attestation, Consent, Recovery, word_in
+from standfast.controller import overtaken
 from standfast.controller.authorities import Authorities, Register
 from standfast.controller.calling import Caller
 from standfast.controller.errands import Errands
 from standfast.controller.listening import Line
-from standfast.controller.members import Act, has_begun, in_force, signed
+from standfast.controller.members import Act, decoded_config, has_begun, in_force, signed
 from standfast.controller.sites import Provision, Site
 from standfast.controller.store import Key
 from standfast.core.explain import Claim
@@ -29,7 +30,7 @@ from standfast.core.ids import BootId, ClusterUid, MemberUid, Version
 from standfast.core.messages import Consent as Given
 from standfast.core.reasons import Reason
 from standfast.core.record import Config, DataMode, Proof, Record
-from standfast.core.recovering import Known, recovered_record, recovery_problem
+from standfast.core.recovering import Known, of_a_later_term, recovered_record, recovery_problem
 from standfast.errors import RefusedError, StandfastError, TransientError, UserError
 from standfast.wire import durable
 from standfast.wire.api import (
@@ -211,6 +212,9 @@ class Words:
         config, _ = found
         ordered = _ordered(site, word)
         heard = [line.now for line in site.lines.values() if line.now is not None]
+        given = _given(site, word)
+        if given is not None and overtaken.takers(given, heard) and overtaken.late(given, heard):
+            return self._recover_again(site, word, given, heard)
         if ordered is not None and any(each.incarnation > word.incarnation for each in heard):
             self._let_go(site, ordered)
             return self._finish(site, ordered.config)
@@ -280,6 +284,66 @@ class Words:
 
         def begun(now: Register) -> Register:
             return msgspec.structs.replace(now, recovery=order)
+
+        await self._authorities.update(site.office, begun)
+
+    def _recover_again(
+        self, site: Site, word: Recovery, given: Record, heard: list[MemberStatus]
+    ) -> Provision | None:
+        """Some have taken it and others cannot any more: the same order of a later term."""
+        name = site.cluster.metadata.name
+        behind = overtaken.late(given, heard)
+        before = decoded_config(behind[0].config) if behind[0].config else None
+        if before is None:
+            return None
+        proofs = _proofs(before, word, site.off)
+        named = {member.uid for member in given.config.members}
+        problem = overtaken.hindrance(given, heard, before, proofs.keys() - named, name)
+        others = {uid: proof for uid, proof in proofs.items() if uid not in named}
+        problem = problem or _linked_problem(before, others, heard, behind)
+        if problem is not None:
+            return _refused(f"the recovery is not finished: {problem[0]}", problem[1])
+        if not _is_fresh(word):
+            who = ", ".join(status.name for status in behind)
+            return _refused(
+                f"the recovery of {word.at} cannot be finished: {who} has voted in the old "
+                "incarnation since, and whom it called off must be vouched for again",
+                f"kubectl standfast recover {name}, with --attest for whom nothing proves off",
+            )
+        if any(self._errands.runs(site.key, ("recovered", each)) for each in site.lines):
+            return None
+        act = partial(self._begin_again, site, word, given, others)
+        return self._want(site, ("recover", "again", str(given.version.term)), act)
+
+    async def _begin_again(
+        self, site: Site, word: Recovery, given: Record, proofs: dict[MemberUid, Proof]
+    ) -> None:
+        """What the old incarnation did meanwhile counts; else the order, of a later term."""
+        named = {member.uid for member in given.config.members}
+        lines = [
+            line
+            for line in site.lines.values()
+            if line.now is not None and line.now.member_uid in named
+        ]
+        answers = [await self._caller.get(x.door, RECORD_PATH, RecordAnswer) for x in lines]
+        records = [durable.decode_record(base64.b64decode(each.record)) for each in answers]
+        newest = max(records, key=lambda record: record.version)
+        term = max(line.now.term for line in lines if line.now is not None)
+        if newest.config.incarnation >= given.config.incarnation:
+            record = of_a_later_term(given, term)
+        else:
+            members = tuple(m for m in newest.config.members if m.uid in named)
+            approver = f"{word.approver}, {word.at}"
+            known = _known(site, newest)
+            record = recovered_record(
+                newest, members, proofs, term, approver=approver, known=known
+            )
+        order = signed(site.office.authority, "recover", durable.encode_record(record))
+        before = site.office.register.recovery
+
+        def begun(now: Register) -> Register:
+            is_as_read = now.recovery == before
+            return msgspec.structs.replace(now, recovery=order) if is_as_read else now
 
         await self._authorities.update(site.office, begun)
 
@@ -357,6 +421,16 @@ def _known(site: Site, newest: Record) -> Known | None:
     if newest.config.data is DataMode.REPLICATED_ASYNC and silent:
         found.append(Known(newest.version._replace(seq=newest.version.seq + 1), frozenset()))
     return max(found, key=lambda known: known.version, default=None)
+
+
+def _given(site: Site, word: Recovery) -> Record | None:
+    """The order that was given out last, if the word is about it or about what came of it."""
+    begun = site.office.register.recovery
+    if begun is None:
+        return None
+    record = durable.decode_record(base64.b64decode(begun.payload))
+    about = {word.incarnation, word.incarnation + 1}
+    return record if record.config.incarnation in about else None
 
 
 def _ordered(site: Site, word: Recovery) -> Record | None:

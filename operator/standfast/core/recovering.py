@@ -140,6 +140,16 @@ def recovered_record(
     )
 
 
+def of_a_later_term(ordered: Record, term: int) -> Record:
+    """The same order for members of which some have seen a later term than it names.
+
+    Only while those who have taken it are no majority of its members: nobody can have held the
+    lease under it then, and none of its members has a record of its own incarnation but this.
+    """
+    version = Version(max(term, ordered.version.term) + 1, 0)
+    return replace(ordered, version=version, config=replace(ordered.config, id=version))
+
+
 def on_recovered(turn: Turn, event: Recovered) -> None:
     """Begin anew under the record of the next incarnation, or say why not."""
     problem = _problem(turn, event.record)

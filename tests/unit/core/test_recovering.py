@@ -5,13 +5,18 @@ from dataclasses import replace
 import pytest
 
 from standfast.core import quorum
-from standfast.core.events import Declined, Effect, Recovered, Tick
+from standfast.core.events import Declined, Effect, Received, Recovered, Send, Tick
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId, Version
 from standfast.core.messages import Grant, Hello, Refusal, VoteRequest
 from standfast.core.record import DataMode, Holder, Proof, Record, Suspect
-from standfast.core.recovering import Known, recovered_record, recovery_problem
+from standfast.core.recovering import (
+    Known,
+    of_a_later_term,
+    recovered_record,
+    recovery_problem,
+)
 from tests.unit.core.one_member import BOOT, One
-from tests.unit.core.small_world import A, B, W, config_of, member
+from tests.unit.core.small_world import A, B, C, W, X, config_of, member
 
 PAIR = config_of(A, B, W)
 OFF = {A: Proof.ATTESTED, W: Proof.POWERED_OFF}
@@ -250,3 +255,53 @@ def test_s3_who_was_given_up_by_those_who_are_gone_is_in_sync_no_more(
             one.now_ms += 1
             one.tell(Tick())
         assert one.state.holding is None, "it waits for a person's consent"
+
+
+def _deliver(members: dict[MemberUid, One], sender: One) -> None:
+    """What one has just sent, with every answer and what follows, in order."""
+    waiting = [e.envelope for e in sender.effects if isinstance(e, Send)]
+    while waiting:
+        envelope = waiting.pop(0)
+        one = members.get(envelope.to)
+        if one is not None:
+            one.tell(Received(envelope))
+            waiting += [e.envelope for e in one.effects if isinstance(e, Send)]
+
+
+def _time_until_one_serves(members: dict[MemberUid, One], ms_max: int = 60_000) -> One | None:
+    for _ in range(ms_max // 10):
+        for one in members.values():
+            one.now_ms += 10
+            one.tell(Tick())
+            _deliver(members, one)
+        for one in members.values():
+            if one.state.serves(one.now_ms):
+                return one
+    return None
+
+
+def test_f38_who_voted_again_before_the_order_came_takes_the_same_one_of_a_later_term() -> None:
+    """Two of five are left; one took the recovery, the other voted with those who came back."""
+    five = config_of(A, B, C, W, X)
+    newest = Record(Version(3, 7), five, Holder(C, BootId("c-1")), frozenset({A, B}))
+    off = dict.fromkeys((C, W, X), Proof.ATTESTED)
+    order = recovered_record(newest, (member(A), member(B)), off, 3)
+    one, other = (One(me, five, record=newest) for me in (A, B))
+    for each in (one, other):
+        each.state = replace(each.state, promise=None)
+    taken(one, order)
+    other.hear(C, other.ask(9), boot="2")
+    other.state = replace(other.state, promise=None)
+    assert other.state.durable.term >= order.version.term
+    (declined,) = taken(other, order)
+    assert isinstance(declined, Declined)
+    members = {A: one, B: other}
+    assert _time_until_one_serves(members, 20_000) is None, "a minority of it never serves"
+
+    other.state = replace(other.state, promise=None)
+    again = of_a_later_term(order, other.state.durable.term)
+    taken(other, again)
+    assert other.record.version == again.version
+    serving = _time_until_one_serves(members)
+    assert serving is not None
+    assert one.record.config.id == other.record.config.id == again.config.id
