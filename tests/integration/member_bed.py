@@ -150,6 +150,7 @@ class Bed:
     token: int = 1
     generation: int = 0
     parties: dict[str, Party] = field(default_factory=dict)
+    answer_s: float = 20.0
 
     def __post_init__(self) -> None:
         now = datetime.now(UTC)
@@ -257,7 +258,7 @@ class Bed:
 
     async def _first_answer(self, party: Party, name: str) -> api.CsrAnswer:
         path = api.enrol_csr_path(self.cluster)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + self.answer_s
         while True:
             try:
                 return await self.ask(party, "POST", path, api.CsrAnswer, name=name)

@@ -61,7 +61,7 @@ def missing_iscsi() -> str:
     return found
 
 
-def _unpacked() -> Path:
+def unpacked() -> Path:
     """The kernel package and a shell, as directories."""
     made = CACHE / "unpacked"
     if not (made / "complete").exists():
@@ -83,7 +83,7 @@ def _unpacked() -> Path:
     return made
 
 
-def _in_order(wanted: tuple[str, ...], files: dict[str, Path]) -> list[Path]:
+def in_order(wanted: tuple[str, ...], files: dict[str, Path]) -> list[Path]:
     """Module files with all they need, those first. What is missing is part of the kernel."""
     found: dict[str, Path] = {}
 
@@ -145,14 +145,14 @@ class Machine:
 
     def tell(self, story: str, within_s: float = 240) -> Iterator[str]:
         """Boot it; yields every line that it prints, until it is off or was reset."""
-        unpacked = _unpacked()
+        kernel_files = unpacked()
         self.disk.mkdir(exist_ok=True)
-        kernel = next(unpacked.glob("boot/vmlinuz-*"))
+        kernel = next(kernel_files.glob("boot/vmlinuz-*"))
         command = [
             *(QEMU, "-machine", f"q35,accel={ACCEL}", "-cpu", CPUS.get(ACCEL, "max")),
             *("-m", "384", "-nodefaults"),
             *("-no-reboot", "-display", "none", "-serial", "stdio", "-kernel", str(kernel)),
-            *("-initrd", str(self._initrd(unpacked, story))),
+            *("-initrd", str(self._initrd(kernel_files, story))),
             *("-append", "console=ttyS0 quiet panic=-1"),
             "-virtfs",
             "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
@@ -178,14 +178,14 @@ class Machine:
         process.stdout.close()
         self.said.append((time.monotonic(), f"(ended with status {status})"))
 
-    def _initrd(self, unpacked: Path, story: str) -> Path:
+    def _initrd(self, kernel_files: Path, story: str) -> Path:
         tree = self.directory / "initrd"
         shutil.rmtree(tree, ignore_errors=True)
         for name in ("bin", "proc", "sys", "dev", "lower", "upper", "root", "lib"):
             (tree / name).mkdir(parents=True)
-        shutil.copy(unpacked / "bin/busybox", tree / "bin")
-        files = {file.stem.replace("-", "_"): file for file in unpacked.glob("lib/**/*.ko")}
-        ordered = _in_order((*MODULES, *self.modules), files)
+        shutil.copy(kernel_files / "bin/busybox", tree / "bin")
+        files = {file.stem.replace("-", "_"): file for file in kernel_files.glob("lib/**/*.ko")}
+        ordered = in_order((*MODULES, *self.modules), files)
         for file in ordered:
             shutil.copy(file, tree / "lib")
         (tree / "modules").write_text("\n".join(file.name for file in ordered))
@@ -195,6 +195,6 @@ class Machine:
         (tree / "init").write_text(text)
         (tree / "init").chmod(0o755)
         made = self.directory / "initrd.cpio"
-        pack = f"find . | {unpacked}/bin/busybox cpio -o -H newc > {made}"
+        pack = f"find . | {kernel_files}/bin/busybox cpio -o -H newc > {made}"
         subprocess.run(["sh", "-c", pack], cwd=tree, check=True, stderr=subprocess.DEVNULL)
         return made

@@ -26,6 +26,7 @@ from standfast.errors import UserError
 from standfast.ports.events import Alert
 from standfast.ports.units import AtBoot
 from standfast.wire.resources import (
+    Drbd,
     Filesystem,
     Postgresql,
     ReservedDisk,
@@ -139,6 +140,12 @@ class Allowed:
                     line = "; ".join(filter(None, (line, another)))
                 case SharedDisk(uuid=uuid) | ReservedDisk(uuid=uuid):
                     problem, line = self._device(uuid.lower(), _paths_of(uuid.lower())[0])
+                case Drbd(disk=disk, meta_disk=meta):
+                    problem, line = self._device(disk, disk)
+                    if meta is not None:
+                        also, another = self._device(meta, meta)
+                        problem = " and ".join(filter(None, (problem, also)))
+                        line = "; ".join(filter(None, (line, another)))
                 case _:
                     assert_never(resource)
             if problem:

@@ -13,11 +13,12 @@ import click
 import msgspec
 
 from standfast.adapters import pki
+from standfast.adapters.drbd import handler as asking
 from standfast.agent import install as installing
 from standfast.agent import local
 from standfast.agent.agent import Settings
 from standfast.agent.unit import NAME, PATH
-from standfast.errors import RefusedError, StandfastError
+from standfast.errors import RefusedError, StandfastError, TransientError
 from standfast.member.store import Store, replace_file
 from standfast.wire.api import QUIESCE_PATH, MemberStatus, QuiesceAnswer, QuiesceRequest
 
@@ -145,6 +146,45 @@ def thaw() -> None:
     """The snapshot is made, or will not be: as it was before."""
     path = Settings.from_environment().socket
     local.ask(path, QUIESCE_PATH, method="DELETE", timeout_s=local.QUIESCE_TIMEOUT_S)
+
+
+@cli.group()
+def drbd() -> None:
+    """A person's word on a DRBD device of this node."""
+
+
+@drbd.command()
+@click.argument("resource")
+@click.argument("generation")
+def discard(resource: str, generation: str) -> None:
+    """Give up what only this node's copy of RESOURCE has.
+
+    GENERATION is the copy's own, as the SplitBrain alert and `drbdadm get-gi` show it: it says
+    that this copy is meant, as it is now. Every block that differs is named in a file first; then
+    the active node's data are copied over.
+    """
+    click.echo(_drbd(resource, "discard", generation))
+
+
+@drbd.command()
+@click.argument("resource")
+def verify(resource: str) -> None:
+    """Compare all blocks of both copies of RESOURCE now; to be said on the active node."""
+    click.echo(_drbd(resource, "verify"))
+
+
+def _drbd(resource: str, *words: str) -> str:
+    path = Settings.from_environment().run / f"drbd-{resource}.sock"
+    try:
+        status, said = asking.ask(str(path), list(words))
+    except OSError as error:
+        raise TransientError(
+            f"no agent answers for {resource} at {path}: {error.strerror or error}",
+            remedy="standfast-agent status shows the resources of this node",
+        ) from error
+    if status != 0:
+        raise RefusedError(said)
+    return said
 
 
 def command_line() -> None:

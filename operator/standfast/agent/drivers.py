@@ -9,8 +9,9 @@ lease must not end by it.
 
 import asyncio
 import contextlib
+import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from standfast.ports.resource import (
     ResourceDriver,
     ResourceEvent,
     Storing,
+    Tunable,
     Verdict,
 )
 
@@ -187,6 +189,13 @@ class Drivers:
         place.excluder.claim(self._claim)
         work = self._keep_out(place, place.excluder, self._claim.term)
         place.exclude = self._mailbox.start(work, f"exclude {place.driver.name}")
+
+    def tune(self, specs: Sequence[Spec]) -> None:
+        """What is declared was declared anew: tell what may change while it runs."""
+        for spec in specs:
+            place = self._places.get(spec.name)
+            if place is not None and spec.knobs and isinstance(place.driver, Tunable):
+                place.driver.tune(json.loads(spec.knobs))
 
     def extend(self, until_ms: int) -> None:
         """The lease lasts longer: what the kernel holds may live until then."""

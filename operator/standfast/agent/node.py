@@ -527,6 +527,7 @@ class Node:
             hindrance = request.ineligible_reason or "the operator does not let this node stand"
         specs = specs_of(request.resources, self._data_mode)
         self._take(ev.Declared(request.generation, specs, hindrance))
+        self._drivers.tune(specs)
         self._membership.board.change()
 
     @property

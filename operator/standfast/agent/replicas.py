@@ -324,6 +324,7 @@ def _seen(found: Replication) -> Seen | None:
             position=follower.position,
             near=follower.is_connected and follower.lag_bytes <= NEAR_BYTES,
             holds_all=follower.holds_all,
+            lost=follower.is_lost,
         )
         for follower in found.followers
     }

@@ -16,6 +16,7 @@ from standfast.adapters.disks.config import (
     ReservedDiskConfig,
     SharedDiskConfig,
 )
+from standfast.adapters.drbd.config import DrbdConfig
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.core.group_spec import Spec, Then, problems
@@ -23,6 +24,7 @@ from standfast.core.proof import Need, default_need, enough
 from standfast.core.record import DataMode
 from standfast.errors import UserError
 from standfast.wire.resources import (
+    Drbd,
     Filesystem,
     Postgresql,
     ReservedDisk,
@@ -96,6 +98,16 @@ def config_of(spec: Spec) -> DriverConfig:
         return SharedDiskConfig(spec.name, fields["uuid"])
     if spec.kind == "reservedDisk":
         return ReservedDiskConfig(spec.name, fields["uuid"])
+    if spec.kind == "drbd":
+        meta = fields["metaDisk"]
+        return DrbdConfig(
+            spec.name,
+            Path(fields["device"]),
+            Path(fields["disk"]),
+            None if meta is None else Path(meta),
+            fields["port"],
+            fields["network"],
+        ).tuned(json.loads(spec.knobs))
     return SystemdConfig(spec.name, fields["unit"])
 
 
@@ -116,7 +128,16 @@ def check_data_mode(resources: Sequence[ResourceSpec], data: DataMode) -> None:
                 "where votes do not ask for that",
                 remedy=f"set spec.data of the HACluster to {wanted} when it is created",
             )
-    disks = [each.name for each in resources if isinstance(each, _DISKS)]
+        if isinstance(resource, Drbd) and data is not DataMode.REPLICATED:
+            raise UserError(
+                f"resource {resource.name} keeps a copy of its data on every node, and this "
+                f"cluster was made for data: {data.value}, where votes do not ask who has them",
+                remedy="set spec.data of the HACluster to Replicated when it is created",
+            )
+    on_copies = _on_copies(resources) if data is DataMode.REPLICATED else frozenset()
+    disks = [
+        each.name for each in resources if isinstance(each, _DISKS) and each.name not in on_copies
+    ]
     if disks and data is not DataMode.SHARED_DISK:
         raise UserError(
             f"resource {', '.join(disks)} is a disk that only one node may write to, and this "
@@ -142,7 +163,19 @@ def disks_below(resources: Sequence[ResourceSpec]) -> Mapping[str, Sequence[str]
     return {name: sorted(uuids) for name, uuids in found.items()}
 
 
+def _on_copies(resources: Sequence[ResourceSpec]) -> frozenset[str]:
+    """File systems on a DRBD device that starts before them and stops after them."""
+    served = {each.name: each.device for each in resources if isinstance(each, Drbd)}
+    return frozenset(
+        each.name
+        for each in resources
+        if isinstance(each, Filesystem)
+        and each.device in {served.get(below) for below in each.depends_on}
+    )
+
+
 def _spec_of(resource: ResourceSpec, data: DataMode, disks: Sequence[str]) -> Spec:
+    knobs: dict[str, object] = {}
     match resource:
         case Vip(address=address, interface=interface):
             kind, need, rides_out = "vip", Need.ADDRESS, True
@@ -159,7 +192,9 @@ def _spec_of(resource: ResourceSpec, data: DataMode, disks: Sequence[str]) -> Sp
                 **({"heartbeatMs": resource.heartbeat_ms} if resource.heartbeat_ms else {}),
             }
         case Filesystem():
-            kind, need, rides_out = "filesystem", Need.EXCLUSIVE, False
+            is_copy = data is DataMode.REPLICATED  # on DRBD, or `check_data_mode` refuses it
+            kind, rides_out = "filesystem", False
+            need = Need.REPLICATED if is_copy else Need.EXCLUSIVE
             thing = {
                 "device": resource.device,
                 "mountPoint": resource.mount_point,
@@ -174,12 +209,27 @@ def _spec_of(resource: ResourceSpec, data: DataMode, disks: Sequence[str]) -> Sp
         case ReservedDisk(uuid=uuid):
             kind, need, rides_out = "reservedDisk", Need.EXCLUSIVE, False
             thing = {"uuid": uuid}
+        case Drbd():
+            kind, need, rides_out = "drbd", Need.REPLICATED, False
+            thing = {
+                "device": resource.device,
+                "disk": resource.disk,
+                "metaDisk": resource.meta_disk,
+                "port": resource.port,
+                "network": resource.network,
+            }
+            knobs = {
+                "resyncMibS": resource.resync_mib_s,
+                "isPaused": resource.paused,
+                "verifyEveryS": resource.verify_every_s,
+            }
         case _:
             assert_never(resource)
     return Spec(
         name=resource.name,
         kind=kind,
         fingerprint=json.dumps(thing, sort_keys=True),
+        knobs=json.dumps(knobs, sort_keys=True) if knobs else "",
         depends_on=resource.depends_on,
         critical=resource.critical,
         rides_out=rides_out,

@@ -33,7 +33,7 @@ from standfast.api.scalars import (
     duration_ms,
 )
 
-RESOURCE_TYPES = ("vip", "systemd", "postgresql", "filesystem", "sharedDisk")
+RESOURCE_TYPES = ("vip", "systemd", "postgresql", "filesystem", "sharedDisk", "drbd")
 """The members of the union, each with a driver in the agent."""
 
 
@@ -154,16 +154,28 @@ StableDevice = Annotated[
     Field(min_length=6, max_length=255),
     Rule(
         cel=r"self.matches('^(UUID|LABEL)=[A-Za-z0-9._:-]+$') || "
-        r"self.matches('^/dev/(disk/by-[a-z-]+|mapper)/[A-Za-z0-9._:+-]+$')",
+        r"self.matches('^/dev/(disk/by-[a-z-]+|mapper)/[A-Za-z0-9._:+-]+$') || "
+        r"self.matches('^/dev/drbd[0-9]+$')",
         message="must be a name that stays the same on every node and at every boot: "
-        "/dev/disk/by-id/..., /dev/mapper/..., UUID=... or LABEL=...; not /dev/sdb",
+        "/dev/disk/by-id/..., /dev/mapper/..., /dev/drbd0, UUID=... or LABEL=...; not /dev/sdb",
         holds=lambda device: bool(
             re.fullmatch(r"(UUID|LABEL)=[A-Za-z0-9._:-]+", device)
             or re.fullmatch(r"/dev/(disk/by-[a-z-]+|mapper)/[A-Za-z0-9._:+-]+", device)
+            or re.fullmatch(r"/dev/drbd[0-9]+", device)
         ),
     ),
 ]
 """A block device by a name that does not depend on the order in which disks are found."""
+
+DiskPath = Annotated[
+    str,
+    Field(
+        min_length=13,
+        max_length=255,
+        pattern=r"^/dev/(disk/by-[a-z-]+|mapper)/[A-Za-z0-9._:+-]+$",
+    ),
+]
+"""A block device by a path that stays the same."""
 
 MountOption = Annotated[
     str,
@@ -196,8 +208,8 @@ class Filesystem(Model):
 
     device: StableDevice = Field(
         description="The block device, by a name that stays the same: below /dev/disk/by-*, "
-        "/dev/mapper, or UUID=, LABEL=. It belongs to the cluster: nothing may mount it at boot, "
-        "and a mount made by hand is undone.",
+        "/dev/mapper, or UUID=, LABEL=; or /dev/drbd0 of a drbd resource. It belongs to the "
+        "cluster: nothing may mount it at boot, and a mount made by hand is undone.",
         examples=["/dev/disk/by-id/wwn-0x6000c298595bf4575739e9105b2c0c2d"],
     )
     mount_point: Directory = Field(
@@ -274,6 +286,84 @@ class SharedDisk(Model):
         description="Its UUID, by which the guest knows it (govc datastore.disk.info -uuid). The "
         "VMs need disk.EnableUUID = TRUE.",
         examples=["6000C298-595b-f457-5739-e9105b2c0c2d"],
+    )
+
+
+class Replicating(StrEnum):
+    """When a write to a DRBD device is acknowledged."""
+
+    SYNCHRONOUS = "Synchronous"
+    ASYNCHRONOUS = "Asynchronous"
+
+
+class Drbd(Model):
+    """A DRBD device: a disk with a copy on each of two nodes, written on the active one only.
+
+    What is on it is another resource that depends on it: a filesystem, and what uses that. The
+    agents write DRBD's configuration, /etc/drbd.d/standfast-NAME.res, and touch no other.
+    """
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.replication != 'Asynchronous'",
+            message="replication is Asynchronous, but with DRBD's protocol A nobody can say how "
+            "much the other copy lacks when the active node is lost: set Synchronous",
+            holds=lambda drbd: drbd.replication is not Replicating.ASYNCHRONOUS,
+        ),
+    )
+
+    device: Annotated[str, Field(max_length=16, pattern=r"^/dev/drbd(0|[1-9][0-9]{0,4})$")] = (
+        Field(
+            description="The device that is made, the same on both nodes; its number is DRBD's "
+            "minor, and must be free.",
+            examples=["/dev/drbd0"],
+        )
+    )
+    disk: DiskPath = Field(
+        description="The disk or volume below it on each node, by a name that stays the same. A "
+        "blank one is taken; one that holds something is refused, with what to do.",
+        examples=["/dev/mapper/vg0-orders"],
+    )
+    meta_disk: DiskPath | None = Field(
+        default=None,
+        description="Where DRBD keeps its own data, when not at the end of the disk: a volume of "
+        "its own (128 MiB serve 4 TiB). For a disk whose file system cannot be made smaller.",
+        examples=["/dev/mapper/vg0-orders-meta"],
+    )
+    port: Annotated[int, Field(ge=1024, le=65535)] = Field(
+        default=7789, description="TCP port on which the copies talk; another for each device."
+    )
+    network: (
+        Annotated[str, Field(max_length=43, pattern=r"^[0-9A-Fa-f.:]+/[0-9]{1,3}$")] | None
+    ) = Field(
+        default=None,
+        description="Subnet in which the copies talk: each node needs an address in it among "
+        "those of the HACluster. When absent, the first address of each. What is sent is "
+        "authenticated and not encrypted.",
+        examples=["10.20.1.0/24"],
+    )
+    replication: Replicating = Field(
+        default=Replicating.SYNCHRONOUS,
+        description="Synchronous (DRBD's protocol C): a write is acknowledged when both copies "
+        "have it. When one is lost, writes wait until the quorum has noted it, about three "
+        "seconds, and go on alone. Asynchronous is refused.",
+    )
+    resync_rate: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=None,
+        description="Most that a resync may take of disk and network, in MiB a second; when "
+        "absent DRBD adapts to what the application leaves. May be changed at any time.",
+        examples=[100],
+    )
+    resync_paused: bool = Field(
+        default=False,
+        description="A resync waits. What is written meanwhile reaches both copies, but a copy "
+        "that lacks older blocks cannot take over until it has them.",
+    )
+    verify_every: Annotated[Duration, between("1m", "2160h")] | None = Field(
+        default=None,
+        description="How often all blocks of both copies are compared, while service goes on; "
+        "never when absent. What it found is in status, and an alert when they differ.",
+        examples=["168h"],
     )
 
 
@@ -412,12 +502,17 @@ class HAResourceSpec(Model):
     filesystem: Filesystem | None = Field(
         default=None,
         description="A file system that the active node has mounted. The HACluster needs data: "
-        "SharedDisk.",
+        "SharedDisk; or Replicated, when it is on a DRBD device that it depends on.",
     )
     shared_disk: SharedDisk | None = Field(
         default=None,
         description="A disk that the VMs share, and that the active node uses: one that moves to "
         "its VM, or one that is reserved for it. The HACluster needs data: SharedDisk.",
+    )
+    drbd: Drbd | None = Field(
+        default=None,
+        description="A DRBD device with a copy on each of two nodes. The HACluster needs data: "
+        "Replicated.",
     )
 
     @property
@@ -439,6 +534,8 @@ class HAResourceSpec(Model):
                 return filesystem.mount_point
             case HAResourceSpec(shared_disk=SharedDisk() as disk):
                 return disk.vmdk or disk.uuid
+            case HAResourceSpec(drbd=Drbd() as drbd):
+                return drbd.device
             case _:
                 return ""
 

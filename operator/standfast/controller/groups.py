@@ -20,6 +20,7 @@ import msgspec
 
 from standfast.api.cluster import DataMode, HACluster
 from standfast.api.resource import (
+    Drbd,
     Filesystem,
     HAResource,
     HAResourceSpec,
@@ -31,6 +32,7 @@ from standfast.api.resource import (
     Systemd,
     Vip,
 )
+from standfast.api.scalars import duration_ms
 from standfast.controller.authorities import Declared, Register
 from standfast.errors import UserError
 from standfast.wire import resources as wire
@@ -206,6 +208,19 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
                 **common,
                 uuid=disk.uuid.lower(),
             )
+        case HAResourceSpec(drbd=Drbd() as drbd):
+            every = drbd.verify_every
+            return wire.Drbd(
+                **common,
+                device=drbd.device,
+                disk=drbd.disk,
+                meta_disk=drbd.meta_disk,
+                port=drbd.port,
+                network=drbd.network,
+                resync_mib_s=drbd.resync_rate,
+                paused=drbd.resync_paused,
+                verify_every_s=None if every is None else duration_ms(every) // 1000,
+            )
         case _:
             raise UserError(
                 f"HAResource {name} has a type that this operator does not know: {spec.type}",
@@ -258,12 +273,21 @@ def _target(spec: HAResourceSpec) -> tuple[str, str]:
             return "mount point", filesystem.mount_point
         case HAResourceSpec(shared_disk=SharedDisk() as disk):
             return "disk", disk.vmdk or disk.uuid.lower()
+        case HAResourceSpec(drbd=Drbd() as drbd):
+            return "device", drbd.device
         case _:
             return "unit", spec.target
 
 
 def _check_data(cluster: HACluster, resources: Sequence[HAResource]) -> None:
     for resource in resources:
+        if resource.spec.drbd is not None and cluster.spec.data is not DataMode.REPLICATED:
+            raise UserError(
+                f"HAResource {resource.metadata.name} keeps a copy of its data on every node, but "
+                f"spec.data of HACluster {cluster.metadata.name} is {cluster.spec.data.value}, by "
+                "which a node may become active that lacks acknowledged writes",
+                remedy="create the HACluster with spec.data: Replicated",
+            )
         if resource.spec.postgresql is None:
             continue
         streaming = resource.spec.postgresql.replication
@@ -284,15 +308,32 @@ _COPIED = {
 
 
 def _check_disks(cluster: HACluster, resources: Sequence[HAResource]) -> None:
-    disks = [r for r in resources if r.spec.filesystem or r.spec.shared_disk]
+    on_copies = _on_copies(resources) if cluster.spec.data is DataMode.REPLICATED else frozenset()
+    disks = [
+        r
+        for r in resources
+        if (r.spec.filesystem and r.metadata.name not in on_copies) or r.spec.shared_disk
+    ]
     names = ", ".join(resource.metadata.name for resource in disks)
     if disks and cluster.spec.data is not DataMode.SHARED_DISK:
         raise UserError(
             f"HAResource {names} is a disk that only one node may write to, but spec.data of "
             f"HACluster {cluster.metadata.name} is {cluster.spec.data.value}, by which nobody "
             "proves the old node off before the disk is taken over",
-            remedy="create the HACluster with spec.data: SharedDisk",
+            remedy="create the HACluster with spec.data: SharedDisk; a file system on a DRBD "
+            "device needs that resource in its dependsOn",
         )
+
+
+def _on_copies(resources: Sequence[HAResource]) -> frozenset[str]:
+    """File systems on a DRBD device that they depend on."""
+    served = {r.metadata.name: r.spec.drbd.device for r in resources if r.spec.drbd is not None}
+    return frozenset(
+        r.metadata.name
+        for r in resources
+        if r.spec.filesystem is not None
+        and r.spec.filesystem.device in {served.get(below.name) for below in r.spec.depends_on}
+    )
 
 
 def next_number(register: Register, group: Group, known: Sequence[int]) -> int | None:

@@ -28,6 +28,7 @@ class Spec:
         name: Unique in the group.
         kind: `vip`, `systemd`, ...: for people.
         fingerprint: Of everything that makes it this thing; another one means stop and start.
+        knobs: What of it is changed while it runs; the driver is told, and nothing stops.
         depends_on: Start after these, stop before them.
         critical: Whether its failure counts for the decision to hand over.
         rides_out: Goes on while what it depends on is restarted: true for what holds no state of
@@ -59,6 +60,7 @@ class Spec:
     restarts: int = 3
     window_ms: int = 600_000
     then: Then = Then.FAILOVER
+    knobs: str = ""
 
 
 def problems(specs: Sequence[Spec]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ The order that keeps every acknowledged write (S3): grow the driver's set, then 
 then shrink. So writes wait for every node of the committed record, of every record proposed
 since (`holding.in_sync_required`), and of those about to be proposed. A node is proposed when the
 driver shows that writes wait for it and that it has all that was acknowledged before they did; it
-is proposed away when it stops keeping up, because from then on no write is acknowledged at all.
+is proposed away when it stops keeping up, because from then on no write is acknowledged at all;
+at once when its driver knows that it is lost and holds every write meanwhile.
 
 Keeping up is judged by a goal: where the active was at some moment. Once a follower has reached
 it, the next goal is where the active is then. So a follower that is connected but does not write
@@ -40,11 +41,13 @@ class Progress:
         position: How far it has written safely.
         near: Connected, and no further behind than `NEAR_BYTES`.
         holds_all: Writes wait for it, and it has all that was acknowledged before they did.
+        lost: Writes cannot reach it now, and all of them are held until it is let go.
     """
 
     position: int
     near: bool
     holds_all: bool
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,9 @@ def keep(
     wanted, growing, dropped = {view.me}, set[MemberUid](), set[MemberUid]()
     for uid in view.others:
         mine = {key: pace for key, pace in paces.items() if key[1] == uid}
-        late = any(now_ms - pace.since_ms >= PATIENCE_MS for pace in mine.values())
+        late = any(now_ms - pace.since_ms >= PATIENCE_MS for pace in mine.values()) or any(
+            _is_lost(data, uid) for data in served.values()
+        )
         if uid in view.in_sync and late:
             dropped.add(uid)
             paces |= {key: _dropped(pace, now_ms) for key, pace in mine.items()}
@@ -152,6 +157,11 @@ def keep(
     proposal = frozenset(wanted)
     changed = proposal if proposal != view.in_sync else None
     return paces, Plan(required | growing, changed, frozenset(dropped))
+
+
+def _is_lost(data: Seen, uid: MemberUid) -> bool:
+    follower = data.followers.get(uid)
+    return follower is not None and follower.lost
 
 
 def _holds_all(data: Seen, uid: MemberUid) -> bool:

@@ -92,6 +92,8 @@ class Follower:
         is_connected: It receives changes now.
         holds_all: Writes wait for it, which was confirmed, and it has every write that was
             acknowledged before they did: it may be named in sync.
+        is_lost: Writes cannot reach it, and are held until the record lets it go: to wait for it
+            gains nothing.
     """
 
     uid: str
@@ -99,6 +101,7 @@ class Follower:
     lag_bytes: int
     is_connected: bool
     holds_all: bool
+    is_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ also while a cancelled `start` or `stop` unwinds: after `kill` has returned noth
 call may make the resource run again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -147,6 +147,18 @@ class Excluding(Protocol):
         Raises:
             UserError: The storage cannot do that, or the disk belongs to somebody else.
             TransientError: Worth another try.
+        """
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """Part of a driver of which something may be declared anew while it runs."""
+
+    def tune(self, knobs: Mapping[str, int | bool | None]) -> None:
+        """Go by these from now on.
+
+        Returns at once and never raises; called at every declaration, also with the same ones.
         """
         ...
 

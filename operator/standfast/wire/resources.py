@@ -111,4 +111,28 @@ class ReservedDisk(Resource, tag="reservedDisk", frozen=True, kw_only=True):
     uuid: str
 
 
-ResourceSpec = Vip | Systemd | Postgresql | Filesystem | SharedDisk | ReservedDisk
+class Drbd(Resource, tag="drbd", frozen=True, kw_only=True):
+    """A DRBD device with a copy on each of two nodes; protocol C.
+
+    Attributes:
+        device: What is served, as `/dev/drbd0`.
+        disk: What is below it on each node.
+        meta_disk: Where DRBD keeps its own; at the end of `disk` when not named.
+        port: On which the copies talk.
+        network: Subnet in which they do; the members' first address when not named.
+        resync_mib_s: Most that a resync may take, in MiB a second.
+        paused: A resync waits.
+        verify_every_s: The copies are compared so often; never when not named.
+    """
+
+    device: str
+    disk: str
+    meta_disk: str | None = None
+    port: int = 7789
+    network: str | None = None
+    resync_mib_s: int | None = None
+    paused: bool = False
+    verify_every_s: int | None = None
+
+
+ResourceSpec = Vip | Systemd | Postgresql | Filesystem | SharedDisk | ReservedDisk | Drbd

@@ -64,3 +64,25 @@ def test_help_names_the_commands() -> None:
     said = CliRunner().invoke(commands.cli, ["--help"])
     for name in ("run", "install", "uninstall", "enroll", "status"):
         assert f"  {name} " in said.output
+
+
+def test_a_word_on_a_drbd_device_is_told_to_its_driver(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def ask(path: str, words: list[str]) -> tuple[int, str]:
+        asked.append((path, words))
+        return (0, "given up") if words[-1] == "A0" else (1, "not that copy")
+
+    monkeypatch.setattr(commands.asking, "ask", ask)
+    said = CliRunner().invoke(commands.cli, ["drbd", "discard", "data", "A0"])
+    assert said.output == "given up\n"
+    assert asked == [(str(places / "run/drbd-data.sock"), ["discard", "A0"])]
+    refused = CliRunner().invoke(commands.cli, ["drbd", "discard", "data", "B0"])
+    assert isinstance(refused.exception, RefusedError)
+
+
+def test_without_an_agent_a_word_is_not_lost_silently(places: Path) -> None:
+    said = CliRunner().invoke(commands.cli, ["drbd", "verify", "data"])
+    assert "no agent answers for data" in str(said.exception)

@@ -12,6 +12,7 @@ from standfast.adapters.disks.config import (
     ReservedDiskConfig,
     SharedDiskConfig,
 )
+from standfast.adapters.drbd.config import DrbdConfig
 from standfast.adapters.drivers.config import SystemdConfig, VipConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.agent.specs import check_data_mode, config_of, specs_of
@@ -19,6 +20,7 @@ from standfast.core.proof import Need, enough
 from standfast.core.record import DataMode
 from standfast.errors import UserError
 from standfast.wire.resources import (
+    Drbd,
     Filesystem,
     Monitor,
     OnFailure,
@@ -196,3 +198,43 @@ def test_a_disk_needs_a_cluster_that_proves_the_old_node_off(data: DataMode) -> 
 def test_a_graph_that_cannot_be_is_refused() -> None:
     with pytest.raises(UserError, match="vip depends on web, which is not declared"):
         specs_of((VIP,), DataMode.NONE)
+
+
+DRBD = Drbd(name="data", device="/dev/drbd0", disk="/dev/mapper/data", resync_mib_s=50)
+ON_DRBD = Filesystem(
+    name="disk", device="/dev/drbd0", mount_point="/srv/data", depends_on=("data",)
+)
+
+
+def test_a_drbd_device_is_made_from_its_fingerprint_and_knobs() -> None:
+    (spec,) = specs_of((DRBD,), DataMode.REPLICATED)
+    assert config_of(spec) == DrbdConfig(
+        "data", Path("/dev/drbd0"), Path("/dev/mapper/data"), resync_mib_s=50
+    )
+    assert spec.suffices == enough(Need.REPLICATED)
+    (slower,) = specs_of((msgspec.structs.replace(DRBD, resync_mib_s=5),), DataMode.REPLICATED)
+    assert slower.fingerprint == spec.fingerprint, "a knob stops nothing"
+    assert slower.knobs != spec.knobs
+
+
+def test_a_file_system_on_a_copy_needs_the_proof_of_the_copy() -> None:
+    _, disk = specs_of((DRBD, ON_DRBD), DataMode.REPLICATED)
+    assert disk.suffices == enough(Need.REPLICATED)
+    check_data_mode((DRBD, ON_DRBD), DataMode.REPLICATED)
+
+
+@pytest.mark.parametrize(
+    ("resources", "data"),
+    [
+        ((DRBD,), DataMode.SHARED_DISK),
+        ((DRBD,), DataMode.REPLICATED_ASYNC),
+        ((DRBD, msgspec.structs.replace(ON_DRBD, depends_on=())), DataMode.REPLICATED),
+        ((DRBD, msgspec.structs.replace(ON_DRBD, device="UUID=1")), DataMode.REPLICATED),
+    ],
+    ids=["shared", "asynchronous", "without-order", "another-disk"],
+)
+def test_what_a_copy_does_not_protect_is_refused(
+    resources: tuple[Drbd | Filesystem, ...], data: DataMode
+) -> None:
+    with pytest.raises(UserError):
+        check_data_mode(resources, data)

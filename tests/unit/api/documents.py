@@ -82,6 +82,19 @@ SHARED_DISK = _object(
         },
     },
 )
+DRBD = _object(
+    "HAResource",
+    "orders-data",
+    {
+        "clusterRef": {"name": "web"},
+        "drbd": {
+            "device": "/dev/drbd0",
+            "disk": "/dev/mapper/vg0-orders",
+            "network": "10.20.1.0/24",
+            "verifyEvery": "168h",
+        },
+    },
+)
 SWITCHOVER = _object("Switchover", "web-1", {"clusterRef": {"name": "web"}, "to": "vm-b"})
 RECORD = _object("FailoverRecord", "web-7", {"clusterRef": {"name": "web"}, "term": 7})
 
@@ -95,6 +108,7 @@ RIGHT = (
     POSTGRESQL,
     FILESYSTEM,
     SHARED_DISK,
+    DRBD,
     SWITCHOVER,
     RECORD,
 )
@@ -296,6 +310,11 @@ REFUSALS = (
         "a_disk_that_moves_without_its_file",
         changed(SHARED_DISK, _without_file),
         "a disk that moves is attached by the operator",
+    ),
+    Refusal(
+        "drbd_that_nobody_can_bound",
+        changed(DRBD, lambda s: s["drbd"].update(replication="Asynchronous")),
+        "with DRBD's protocol A nobody can say how much",
     ),
     Refusal(
         "a_bound_where_nothing_may_be_lost",

@@ -12,7 +12,7 @@ from standfast.controller.authorities import Declared, Register
 from standfast.controller.groups import declared_group, in_service, next_number
 from standfast.errors import UserError
 from standfast.wire.api import MemberStatus, ResourceStatus
-from standfast.wire.resources import Filesystem, ReservedDisk, SharedDisk, Systemd, Vip
+from standfast.wire.resources import Drbd, Filesystem, ReservedDisk, SharedDisk, Systemd, Vip
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 NODES = [
@@ -208,3 +208,36 @@ def test_two_resources_for_one_disk_or_mount_point_are_refused() -> None:
     other = {**MOUNT, "mountPoint": "/srv/other"}
     both = [resource("one", filesystem=MOUNT), resource("two", filesystem=other)]
     assert len(declared_group(of, both, {}).resources) == 2
+
+
+DRBD = {"device": "/dev/drbd0", "disk": "/dev/mapper/vg-data", "resyncRate": 50}
+ON_DRBD = {"device": "/dev/drbd0", "mountPoint": "/srv/data"}
+
+
+def test_a_drbd_device_and_what_is_on_it_reach_the_agents() -> None:
+    of = cluster(data="Replicated")
+    mount = resource("fs", "data", filesystem=ON_DRBD)
+    every = resource("data", drbd={**DRBD, "verifyEvery": "168h"})
+    data, found = declared_group(of, [mount, every], {}).resources
+    assert data == Drbd(
+        name="data",
+        device="/dev/drbd0",
+        disk="/dev/mapper/vg-data",
+        resync_mib_s=50,
+        verify_every_s=604_800,
+    )
+    assert isinstance(found, Filesystem)
+
+
+def test_a_drbd_device_needs_votes_that_ask_who_has_all_writes() -> None:
+    of = cluster(data="SharedDisk", witnesses=[{"name": "w"}])
+    with pytest.raises(UserError, match="keeps a copy of its data") as refused:
+        declared_group(of, [resource("data", drbd=DRBD)], {})
+    assert "spec.data: Replicated" in refused.value.remedy
+
+
+def test_a_file_system_on_a_copy_names_it_in_depends_on() -> None:
+    loose = resource("fs", filesystem=ON_DRBD)
+    with pytest.raises(UserError, match="HAResource fs is a disk") as refused:
+        declared_group(cluster(data="Replicated"), [loose, resource("data", drbd=DRBD)], {})
+    assert "dependsOn" in refused.value.remedy

@@ -57,6 +57,16 @@ def at(position: int, *, near: bool = True, holds_all: bool = False) -> Progress
     return Progress(position, near, holds_all)
 
 
+def test_a_follower_that_is_lost_while_writes_are_held_is_given_up_at_once() -> None:
+    world = together()
+    plan = world.look(b=replace(at(999, near=False), lost=True))
+    assert plan.propose == frozenset({A})
+    assert plan.dropped == frozenset({B})
+    assert B in plan.require, "writes wait for it until that is committed"
+    world.commit(A)
+    assert world.look(b=replace(at(999, near=False), lost=True)).propose is None
+
+
 def test_alone_writes_wait_for_nobody() -> None:
     assert alone().looks(60_000) == Plan(frozenset())
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from standfast.adapters.disks.config import FilesystemConfig, ReservedDiskConfig, SharedDiskConfig
+from standfast.adapters.drbd.config import DrbdConfig
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
+from standfast.adapters.drivers.drbd import DrbdDriver
 from standfast.adapters.drivers.filesystem import FilesystemDriver
 from standfast.adapters.drivers.host import DriverHost, linux_host
 from standfast.adapters.drivers.postgresql import PostgresqlDriver
@@ -17,6 +19,7 @@ from standfast.ports.resource import ResourceDriver
 
 __all__ = [
     "CONFIG_TYPES",
+    "DrbdConfig",
     "DriverConfig",
     "DriverHost",
     "FilesystemConfig",
@@ -36,6 +39,7 @@ CONFIG_TYPES: Mapping[str, type[DriverConfig]] = {
     "filesystem": FilesystemConfig,
     "sharedDisk": SharedDiskConfig,
     "reservedDisk": ReservedDiskConfig,
+    "drbd": DrbdConfig,
 }
 """The word in the spec's `type`, and the configuration its driver takes."""
 
@@ -55,5 +59,7 @@ def make_driver(config: DriverConfig, host: DriverHost) -> ResourceDriver:
             return SharedDiskDriver(config, host)
         case ReservedDiskConfig():
             return ReservedDiskDriver(config, host)
+        case DrbdConfig():
+            return DrbdDriver(config, host)
         case _:
             assert_never(config)

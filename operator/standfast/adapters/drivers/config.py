@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
 from standfast.adapters.disks.config import FilesystemConfig, ReservedDiskConfig, SharedDiskConfig
+from standfast.adapters.drbd.config import DrbdConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
 
 
@@ -50,4 +51,5 @@ DriverConfig = (
     | FilesystemConfig
     | SharedDiskConfig
     | ReservedDiskConfig
+    | DrbdConfig
 )

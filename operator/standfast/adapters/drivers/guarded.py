@@ -4,7 +4,7 @@ Wraps the driver of any type; the agent sees one driver. A resource whose target
 taken does not start. A resource that runs without the lease (a standby role) is not planned.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from standfast.ports.events import Alert
@@ -18,6 +18,7 @@ from standfast.ports.resource import (
     ResourceDriver,
     ResourceState,
     Storing,
+    Tunable,
 )
 
 Plan = Callable[[str, Sequence[Target]], Awaitable[None]]
@@ -55,6 +56,10 @@ class GuardedDriver:
 
     def directories(self) -> tuple[Path, ...]:
         return self._driver.directories() if isinstance(self._driver, Storing) else ()
+
+    def tune(self, knobs: Mapping[str, int | bool | None]) -> None:
+        if isinstance(self._driver, Tunable):
+            self._driver.tune(knobs)
 
     async def stop(self, budget_ms: int) -> None:
         await self._driver.stop(budget_ms)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from standfast.adapters.disks.config import FilesystemConfig, ReservedDiskConfig, SharedDiskConfig
+from standfast.adapters.drbd.config import DrbdConfig
 from standfast.adapters.drivers.config import DriverConfig, SystemdConfig, VipConfig
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.postgresql.config import PostgresqlConfig
@@ -24,5 +25,7 @@ async def targets_of(config: DriverConfig, host: DriverHost) -> Sequence[Target]
             return (MountTarget(str(config.mount_point)),)
         case SharedDiskConfig() | ReservedDiskConfig():
             return ()  # nothing writes to it but what is mounted from it
+        case DrbdConfig():
+            return ()  # the same; and what it acknowledges is on the other copy, or in the record
         case _:
             assert_never(config)

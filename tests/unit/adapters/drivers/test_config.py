@@ -5,6 +5,7 @@ from pathlib import Path
 
 from standfast.adapters.drivers import (
     CONFIG_TYPES,
+    DrbdConfig,
     DriverHost,
     FilesystemConfig,
     PostgresqlConfig,
@@ -14,6 +15,7 @@ from standfast.adapters.drivers import (
     VipConfig,
     make_driver,
 )
+from standfast.adapters.drivers.drbd import DrbdDriver
 from standfast.adapters.drivers.filesystem import FilesystemDriver
 from standfast.adapters.drivers.postgresql import PostgresqlDriver
 from standfast.adapters.drivers.reserved_disk import ReservedDiskDriver
@@ -37,6 +39,8 @@ async def test_every_type_has_its_driver() -> None:
     assert (type(reserved), reserved.name) == (ReservedDiskDriver, "reserved")
     assert (type(mount), mount.name) == (FilesystemDriver, "fs")
     assert (type(disk), disk.name) == (SharedDiskDriver, "disk")
+    copy = make_driver(DrbdConfig("data", Path("/dev/drbd0"), Path("/dev/mapper/x")), host)
+    assert (type(copy), copy.name) == (DrbdDriver, "data")
     assert (type(vip), vip.name) == (VipDriver, "ip")
     assert (type(unit), unit.name) == (SystemdDriver, "app")
     assert dict(CONFIG_TYPES) == {
@@ -46,5 +50,6 @@ async def test_every_type_has_its_driver() -> None:
         "filesystem": FilesystemConfig,
         "sharedDisk": SharedDiskConfig,
         "reservedDisk": ReservedDiskConfig,
+        "drbd": DrbdConfig,
     }
     await host.close()
