@@ -90,6 +90,10 @@ chaos: setup ## Random faults on a real pair: RUNS=n SEED=s [EXAMPLE=web|postgre
 curve: setup ## Load, loss and latency against false failovers and take-over time: build/chaos/curve.json
 	$(RUN) python -m standfast.lab.chaos.curve
 
+.PHONY: postgresql-versions
+postgresql-versions: setup ## The PostgreSQL driver with Debian's other versions: VERSIONS="13 17"
+	$(RUN) python -m tests.integration.postgresql_versions $(VERSIONS)
+
 .PHONY: bench-scale
 bench-scale: setup ## Measure the operator with N=300 clusters: build/bench/scale.json
 	$(RUN) python -m tests.bench.scale --clusters $(or $(N),300)

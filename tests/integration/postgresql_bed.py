@@ -203,7 +203,8 @@ class PgNode:
             f"data_directory = '{self.data}'\nhba_file = '{self.settings}/pg_hba.conf'\n"
             f"ident_file = '{self.settings}/pg_ident.conf'\n"
             f"port = {self.port}\nunix_socket_directories = '{self.root}'\n"
-            "shared_buffers = 16MB\nmax_wal_size = 256MB\ninclude_dir = 'conf.d'\n"
+            "password_encryption = scram-sha-256\nshared_buffers = 16MB\nmax_wal_size = 256MB\n"
+            "include_dir = 'conf.d'\n"
         )
         (self.settings / "pg_hba.conf").write_text(HBA)
         (self.settings / "pg_ident.conf").touch()
@@ -352,7 +353,6 @@ async def nodes(
 
 
 APP = """
-SET password_encryption = 'scram-sha-256';
 CREATE ROLE app LOGIN SUPERUSER PASSWORD 'app';
 CREATE TABLE written (number bigint PRIMARY KEY)"""
 

@@ -322,6 +322,56 @@ async def test_three_nodes_follow_whoever_is_active() -> None:
         assert b.driver.replication().part is Part.ACTIVE
 
 
+async def test_a_promotion_in_the_middle_of_a_base_backup() -> None:
+    """C is being copied from A when A dies: it is copied from B then, or goes on to follow it."""
+    async with nodes("a", "b", "c") as (a, b, c):
+        a.init()
+        for node in (a, b, c):
+            node.tend()
+        await a.start()
+        await a.until_invites()
+        for statement in APP.split(";"):
+            a.sql(statement)
+        a.sql("CREATE TABLE ballast AS SELECT repeat('x', 1000) FROM generate_series(1, 60000)")
+        a.lead(b)
+        await b.until_follows()
+        await in_sync(a, b)
+        a.sql("INSERT INTO written VALUES (1)")
+        a.lead(b, c)
+        await c.until(lambda r: r.part is Part.BUILDING)
+        a.power_off()
+        await a.driver.kill()
+        await b.start()
+        await b.until_invites()
+        b.sql("INSERT INTO written VALUES (2)")
+        b.lead(a, c)
+        for node in (c, a):
+            await node.until_follows()
+            assert numbers(node) == [1, 2]
+
+
+async def test_a_standby_whose_log_is_gone_is_copied_anew(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    """The slot that kept it was lost; ten seconds without anything are waited for first."""
+    a, b = following
+    await b.forget()
+    b.power_off()
+    a.driver.require(frozenset())
+    await a.until(lambda r: not any(f.is_connected for f in r.followers))
+    for number in range(4):
+        a.sql(f"INSERT INTO written VALUES ({number})")
+        a.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+        a.sql("SELECT pg_switch_wal()")
+        a.sql("CHECKPOINT")
+    copies = [note.kind for note in b.sink.notes].count("CopyMade")
+    await b.restart_agent()
+    a.lead(b)
+    await b.until_follows()
+    assert [note.kind for note in b.sink.notes].count("CopyMade") == copies + 1
+    assert numbers(b) == [0, 1, 2, 3]
+
+
 async def test_settings_among_the_data_are_each_nodes_own_again_after_a_copy() -> None:
     """PGDG's layout: a base backup and a rewind bring along the other node's settings."""
     async with nodes("a", "b", all_in_one=True) as (a, b):
