@@ -106,7 +106,8 @@ def test_krews_archive_runs_as_a_plugin_of_kubectl(
     said = runs(programs.kubectl, "standfast", "--version", PATH=path)
     assert said.strip() == manifest["spec"]["version"].removeprefix("v")
     assert "switchover" in runs(programs.kubectl, "standfast", "--help", PATH=path)
-    assert "kubectl-standfast" in runs(programs.kubectl, "plugin", "list", PATH=path)
+    listed = runs(programs.kubectl, "plugin", "list", PATH=f"{links}:/usr/bin:/bin")
+    assert "kubectl-standfast" in listed
     told = subprocess.run(
         [links / "kubectl-standfast", "--version"],
         capture_output=True, text=True, check=False, env={"PATH": "/nowhere"},

@@ -228,7 +228,9 @@ async def test_f38_recovered_with_whoever_is_left_and_whole_again(pair: Operator
         pair, "recover", CLUSTER, "-y", "--attest", old, "--attest", "third"
     )
     assert code == 0, said
-    served = await pair.until(lambda c: c["status"].get("active") == left)
+    served = await pair.until(
+        lambda c: c["status"].get("active") == left and truth(c, "Ready") == "True"
+    )
     assert served["status"]["incarnation"] == 2
     began_ms = boottime_ms()
     pair.witness.start()  # meets the new one, stops, forgets, joins again
