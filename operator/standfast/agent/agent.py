@@ -160,7 +160,7 @@ class Agent:
                 f"this node has no bundle of cluster {cluster}",
                 remedy="kubectl standfast enroll CLUSTER NODE",
             )
-        if mine.identity is not None:
+        if mine.credentials.identity is not None:
             raise RefusedError(
                 f"this node is enrolled in cluster {cluster} already: its bundle is spent",
                 remedy="renew its certificate instead (POST /v1/csr)",
@@ -225,7 +225,7 @@ class Agent:
         bundle = pki.parse_bundle(text, datetime.now(UTC))
         name = pki.dns_name(pki.Bootstrap(bundle.cluster_uid))
         mine = self._membership
-        if mine is not None and mine.identity is not None:
+        if mine is not None and mine.credentials.identity is not None:
             if mine.cluster != bundle.cluster_uid:
                 raise UserError(
                     f"{path} is for cluster {bundle.cluster_uid}, and this node is enrolled in "
@@ -242,8 +242,8 @@ class Agent:
             await self._entrance.listen(bundle.listen)
             self._bootstrap = text.hex()  # not before: a port that is in use is tried again
             log.info("AwaitingEnrolment", extra={"fields": {"cluster": bundle.cluster}})
-        mine.introduction = (bundle.node, bundle.cluster, bundle.listen)
-        mine.on_enrolled = lambda: self._spend(name)
+        mine.credentials.introduction = (bundle.node, bundle.cluster, bundle.listen)
+        mine.credentials.on_enrolled = lambda: self._spend(name)
 
     def _open_for(self, bundle: pki.Bundle) -> Membership:
         """Begin anew for this cluster; an enrolment that was never completed is dropped."""
@@ -263,7 +263,7 @@ class Agent:
 
 def _listen(membership: Membership) -> tuple[str, ...]:
     """The addresses that the others know, or those of the bundle before any config."""
-    enrolment = membership.enrolment
+    enrolment = membership.credentials.enrolment
     assert enrolment is not None, "enrolled"
     if membership.voter is not None:
         me = membership.voter.state.record.config.member(enrolment.member_uid)

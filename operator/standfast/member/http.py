@@ -123,21 +123,21 @@ class Routes:
     async def enrol_request(self, request: web.Request) -> web.Response:
         membership = self._enrolling(request)
         _check_token(request, membership)
-        return _answer(membership.make_request())
+        return _answer(membership.credentials.make_request(membership.process.boot))
 
     async def enrol_certificate(self, request: web.Request) -> web.Response:
         _check_token(request, self._enrolling(request))
         signed = await _body(request, api.CertificateRequest)
         membership = self._enrolling(request)
         _check_token(request, membership)
-        membership.take_certificate(signed)
+        membership.credentials.take_certificate(signed)
         return _answer(api.Done())
 
     async def forget(self, request: web.Request) -> web.Response:
         scope, cluster = _operator(request), ClusterUid(request.match_info["cluster"])
         mine = self._register.membership(cluster)
         uid = request.query.get("member", "")
-        known = "" if mine is None or mine.enrolment is None else mine.enrolment.member_uid
+        known = "" if mine is None else mine.credentials.member_uid
         if mine is None or uid not in {"", known}:
             return _answer(api.Done())  # it left already
         _check_token(request, mine)
@@ -152,11 +152,12 @@ class Routes:
         return _answer(found)
 
     async def renew_request(self, request: web.Request) -> web.Response:
-        return _answer(self._member(request).make_request())
+        membership = self._member(request)
+        return _answer(membership.credentials.make_request(membership.process.boot))
 
     async def renew_certificate(self, request: web.Request) -> web.Response:
         membership, renewed = await self._told(request, api.CertificateRequest)
-        membership.take_certificate(renewed)
+        membership.credentials.take_certificate(renewed)
         return _answer(api.Done())
 
     # ---------------------------------------------------------------- what is declared and asked

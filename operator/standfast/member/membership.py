@@ -4,20 +4,11 @@ Everything here happens in the one loop. Requests of the operator are methods th
 files first and answer then; what is refused changes nothing.
 """
 
-import base64
-import binascii
-import ssl
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
-from cryptography.exceptions import InvalidSignature
-
-from standfast.adapters import pki
 from standfast.adapters.linux.journal import SlotJournal
-from standfast.adapters.pki import Identity, ServerIdentities, client_context, dns_name
-from standfast.adapters.pki.certificates import public_key, read_certificate, read_key
+from standfast.adapters.pki import ServerIdentities
 from standfast.core import quorum
 from standfast.core.events import (
     Connected,
@@ -35,31 +26,21 @@ from standfast.core.state import Durable
 from standfast.errors import OldTokenError, RefusedError, TransientError, UserError
 from standfast.member.board import Board
 from standfast.member.chronicle import Chronicle, values
+from standfast.member.credentials import Credentials
 from standfast.member.duties import Duties
 from standfast.member.links import Links, Wiring, split
 from standfast.member.mailbox import Mailbox
 from standfast.member.orders import Orders
-from standfast.member.store import Enrolment, Store
+from standfast.member.store import Store
 from standfast.member.voter import Tools, Voter
 from standfast.ports.clock import Clock
 from standfast.ports.events import Alert
 from standfast.ports.journal import Journal
 from standfast.wire import durable as durables
-from standfast.wire.api import (
-    Accepted,
-    BraceRequest,
-    CertificateRequest,
-    ConfigRequest,
-    CsrAnswer,
-    FencedRequest,
-    Signed,
-)
+from standfast.wire.api import Accepted, BraceRequest, ConfigRequest, FencedRequest
 
-CERTIFICATE_LOOK_MS = 600_000
 BRACE_MS_MAX = 60_000
 """An operator that is gone leaves no lease long for longer: whoever wants more asks again."""
-EXPIRES_SOON = timedelta(days=30)
-_SOURCE = "identity"
 _INFRASTRUCTURE = "infrastructure"
 
 
@@ -86,21 +67,15 @@ class Membership:
         self.store = store
         self.board = Board()
         self.chronicle = Chronicle(store.log, self.board.change, cluster)
-        self.enrolment: Enrolment | None = store.enrolment()
-        self.identity: Identity | None = None
-        self.not_after: datetime | None = None
+        self.credentials = Credentials(cluster, store, self.chronicle, process.identities)
         self.token = store.token()
         self.voter: Voter | None = None
         self.links: Links | None = None
-        self.introduction: tuple[str, str, tuple[str, ...]] = ("", "", ())
-        self.on_enrolled: Callable[[], None] = _nothing
         self.duties: Duties
         self.orders = Orders(self)
         self._config_id = ""
         self._shown: object = None
-        self._context: ssl.SSLContext | None = None
         self._journal: Journal | None = None
-        self._certificate_look_ms = 0
         self._promise_look_ms: int | None = None
         self._braced_until_ms: int | None = None
         self._wishes: dict[str, int] = {}
@@ -108,15 +83,15 @@ class Membership:
     def open(self, make_duties: "Callable[[Membership], Duties]") -> None:
         """Take up what an earlier run left: identity, votes, resources."""
         self.duties = make_duties(self)
-        identity = self.store.identity()
-        if identity is not None:
-            self._serve(identity)
-        if self.enrolment is not None and identity is not None and self.store.journal.exists():
+        self.credentials.open()
+        enrolment = self.credentials.enrolment
+        is_enrolled = enrolment is not None and self.credentials.identity is not None
+        if enrolment is not None and is_enrolled and self.store.journal.exists():
             journal = self._open_journal()
             kept = journal.load()
             durable = None if kept is None else durables.decode(kept)
             # Of another uid: it left before, and its forgetting was cut short.
-            if durable is not None and durable.me == self.enrolment.member_uid:
+            if durable is not None and durable.me == enrolment.member_uid:
                 self._begin(durable)
                 if self.store.votes_of() != durable.me:
                     self.store.save_votes_of(durable.me)
@@ -128,66 +103,6 @@ class Membership:
         if self._journal is not None:
             self._journal.close()
         self.chronicle.close()
-
-    # ---------------------------------------------------------------- enrolment
-
-    def make_request(self) -> CsrAnswer:
-        """A signing request for this member; its uid is drawn the first time and then stays."""
-        if self.enrolment is None:
-            uid = MemberUid(str(uuid.uuid4()))
-            enrolment = Enrolment(self.cluster, uid, *self.introduction)
-            self.store.save_enrolment(enrolment)
-            self.enrolment = enrolment
-        key = self.store.pending_key(pki.new_key)
-        uid = self.enrolment.member_uid
-        request = pki.make_request(key, pki.Member(uid, self.cluster))
-        return CsrAnswer(member_uid=uid, csr=request, boot_id=self.process.boot)
-
-    def take_certificate(self, request: CertificateRequest) -> None:
-        """Put a signed certificate in force, for the key whose request was made last.
-
-        Raises:
-            UserError: It is not ours, or not signed by the authority that comes with it.
-        """
-        if self.enrolment is None:
-            raise RefusedError(
-                f"no signing request was made for cluster {self.cluster}",
-                remedy="ask for one first (POST csr)",
-            )
-        certificate = read_certificate(request.certificate)
-        key = self.store.pending_key(pki.new_key)
-        expected = dns_name(pki.Member(self.enrolment.member_uid, self.cluster))
-        found = pki.facts(request.certificate)
-        if found.name != expected:
-            raise UserError(
-                f"the certificate names {found.name}, and this member is {expected}",
-                remedy="sign the request that this member answered with",
-            )
-        if public_key(certificate) != read_key(key).public_key():
-            raise UserError(
-                "the certificate belongs to another key than that of the last request",
-                remedy="ask for a new request (POST csr) and sign that",
-            )
-        try:
-            certificate.verify_directly_issued_by(read_certificate(request.ca))
-        except (ValueError, TypeError, InvalidSignature) as error:
-            raise UserError(
-                "the certificate is not signed by the authority that comes with it",
-                remedy="send the authority of this cluster with its certificate",
-            ) from error
-        identity = Identity(request.ca, request.certificate, key)
-        self.store.save_identity(identity)
-        self._serve(identity)
-        fields = values(not_after=f"{found.not_after:%Y-%m-%d}")
-        self.chronicle.note("Enrolled", "A certificate is in force", fields)
-        self.on_enrolled()
-
-    def _serve(self, identity: Identity) -> None:
-        self.process.identities.put(identity)
-        self.identity = identity
-        self._context = client_context(identity)
-        self.not_after = pki.facts(identity.certificate).not_after
-        self._certificate_look_ms = 0
 
     # ---------------------------------------------------------------- the first config
 
@@ -205,9 +120,10 @@ class Membership:
                 f"{config.digest}): a cluster has one",
                 remedy="change members and timers through the active node instead",
             )
-        assert self.enrolment is not None, "checked"
+        enrolment = self.credentials.enrolment
+        assert enrolment is not None, "checked"
         self.store.save_config(request)
-        self.begin(quorum.durable_for(config, self.enrolment.member_uid))
+        self.begin(quorum.durable_for(config, enrolment.member_uid))
         fields = values(members=len(config.members), digest=config.digest)
         self.chronicle.note("Configured", "Accepted the first config", fields)
         return Accepted(accepted=True, config_id=str(config.id))
@@ -229,31 +145,10 @@ class Membership:
         self._begin(durable)
         self.store.save_votes_of(durable.me)
 
-    def verified(self, purpose: str, signed: Signed) -> bytes:
-        """The payload of what the cluster's authority signed for this purpose.
-
-        Raises:
-            RefusedError: There is no certificate yet, or the signature is not the authority's.
-            UserError: It does not read.
-        """
-        if self.identity is None or self.enrolment is None:
-            raise RefusedError(
-                f"this member has no certificate of cluster {self.cluster} yet",
-                remedy="enrol it first",
-            )
-        try:
-            payload = base64.b64decode(signed.payload, validate=True)
-            signature = base64.b64decode(signed.signature, validate=True)
-        except binascii.Error as error:
-            raise UserError(
-                f"the {purpose} is not base64: {error}", remedy="send it as the API says"
-            ) from error
-        pki.verify(self.identity.ca, purpose, payload, signature)
-        return payload
-
     def _checked(self, request: ConfigRequest) -> Config:
-        payload = self.verified("config", request.config)
-        assert self.enrolment is not None, "verified"
+        payload = self.credentials.verified("config", request.config)
+        enrolment = self.credentials.enrolment
+        assert enrolment is not None, "verified"
         config = durables.decode_config(payload)
         if config.cluster != self.cluster:
             raise UserError(
@@ -261,11 +156,11 @@ class Membership:
                 f"{self.cluster}",
                 remedy="send each cluster its own config",
             )
-        me = config.member(self.enrolment.member_uid)
+        me = config.member(enrolment.member_uid)
         if me is None or me.kind is not self.process.kind:
             named = "does not name it" if me is None else f"calls it a {me.kind.value} member"
             raise UserError(
-                f"this is the {self.process.kind.value} member {self.enrolment.member_uid}, and "
+                f"this is the {self.process.kind.value} member {enrolment.member_uid}, and "
                 f"the config {named}",
                 remedy="make the config of the uids that the members answered with",
             )
@@ -292,8 +187,8 @@ class Membership:
             run=process.run,
             clock=process.clock,
             mailbox=process.mailbox,
-            context=self._client_context,
-            server_name=lambda uid: dns_name(pki.Member(uid, self.cluster)),
+            context=self.credentials.client_context,
+            server_name=self.credentials.name_of,
             on_message=self._receive,
             on_connected=self._connected,
             on_change=self._links_changed,
@@ -320,10 +215,6 @@ class Membership:
         self.voter, self.links = voter, links
 
     # ---------------------------------------------------------------- what comes in
-
-    def _client_context(self) -> ssl.SSLContext:
-        assert self._context is not None, "links begin after enrolment"
-        return self._context
 
     def _receive(self, envelope: Envelope) -> None:
         voter = self.voter
@@ -513,14 +404,12 @@ class Membership:
             )
         await self.duties.leave()
         self.voter = None
-        if self.enrolment is not None:
-            name = dns_name(pki.Member(self.enrolment.member_uid, self.cluster))
-            self.process.identities.remove(name)
+        self.credentials.forget()
         await self.close()
         self.store.forget()
 
     def next_ms(self) -> int | None:
-        due = [self._certificate_look_ms or self.process.clock.now_ms()]
+        due = [self.credentials.next_ms(self.process.clock.now_ms())]
         due += [at for at in (self._promise_look_ms, self._braced_until_ms) if at is not None]
         for part in (self.voter, self.duties):
             at_ms = part.next_ms() if part is not None else None
@@ -543,28 +432,4 @@ class Membership:
             self._unbrace()
         if self._promise_look_ms is not None and now_ms >= self._promise_look_ms:
             self._look_at_promise(now_ms)
-        if now_ms >= self._certificate_look_ms:
-            self._look_at_certificate(now_ms)
-
-    def _look_at_certificate(self, now_ms: int) -> None:
-        """Expiry never stops a member; it is said weeks before (F92)."""
-        self._certificate_look_ms = now_ms + CERTIFICATE_LOOK_MS
-        if self.not_after is None:
-            return
-        left = self.not_after - datetime.now(UTC)
-        if left > EXPIRES_SOON:
-            self.chronicle.clear_alert(_SOURCE, "CertificateExpires")
-            return
-        when = "expired" if left < timedelta(0) else "expires"
-        self.chronicle.raise_alert(
-            _SOURCE,
-            Alert(
-                "CertificateExpires",
-                f"this member's certificate {when} at {self.not_after:%Y-%m-%d %H:%M} UTC",
-                "the operator renews it; see why it does not reach this member",
-            ),
-        )
-
-
-def _nothing() -> None:
-    """Nobody waits for it."""
+        self.credentials.tick(now_ms)

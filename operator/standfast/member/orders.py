@@ -70,11 +70,11 @@ class Orders:
             RefusedError: This uid has voted before, or is a member already: its votes are lost.
         """
         membership = self._membership
-        record = durables.decode_record(membership.verified(JOIN, request.record))
+        record = durables.decode_record(membership.credentials.verified(JOIN, request.record))
         self._check_cluster(record.config)
         if membership.voter is not None:
             return Accepted(accepted=True, config_id=str(membership.voter.state.record.config.id))
-        enrolment = membership.enrolment
+        enrolment = membership.credentials.enrolment
         assert enrolment is not None, "verified"
         if record.config.member(enrolment.member_uid) is not None:
             raise RefusedError(
@@ -96,7 +96,9 @@ class Orders:
             RefusedError: The change could not be committed, or the quorum declines it.
         """
         voter = self._membership.configured()
-        wanted = durables.decode_config(self._membership.verified(CHANGE, request.config))
+        wanted = durables.decode_config(
+            self._membership.credentials.verified(CHANGE, request.config)
+        )
         self._check_cluster(wanted)
         self._check_members(wanted.members)
         config = voter.state.record.config
@@ -175,7 +177,9 @@ class Orders:
             RefusedError: It answers another challenge, boot or record, or came too late.
         """
         voter = self._membership.configured()
-        signed = durables.decode_consent(self._membership.verified(CONSENT, request.consent))
+        signed = durables.decode_consent(
+            self._membership.credentials.verified(CONSENT, request.consent)
+        )
         self._refuse_holder(voter)
         consent, now_ms = signed.consent, self._membership.process.clock.now_ms()
         drawn = self._challenge
@@ -214,7 +218,7 @@ class Orders:
     def attested(self, request: AttestedRequest) -> Accepted:
         """A person vouches that a boot is off: proof against every suspicion of that boot."""
         voter = self._membership.configured()
-        payload = self._membership.verified(ATTESTED, request.attested)
+        payload = self._membership.credentials.verified(ATTESTED, request.attested)
         word = durables.decode_attestation(payload)
         if word.cluster != self._membership.cluster:
             raise UserError(
@@ -259,7 +263,9 @@ class Orders:
     def recover(self, request: RecoverRequest) -> Accepted:
         """Take part in a new incarnation: whoever is not named in it stops when it meets it."""
         voter = self._membership.configured()
-        record = durables.decode_record(self._membership.verified(RECOVER, request.config))
+        record = durables.decode_record(
+            self._membership.credentials.verified(RECOVER, request.config)
+        )
         self._check_cluster(record.config)
         self._check_members(record.config.members)
         before = voter.state.record

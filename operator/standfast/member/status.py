@@ -47,7 +47,7 @@ def status_of(membership: Membership, usage: Usage) -> MemberStatus:
     """The whole status, now."""
     process = membership.process
     now_ms = process.clock.now_ms()
-    enrolment = membership.enrolment
+    enrolment = membership.credentials.enrolment
     report = membership.duties.report()
     cpu_percent, rss_bytes = usage.read()
     state = None if membership.voter is None else membership.voter.state
@@ -66,7 +66,7 @@ def status_of(membership: Membership, usage: Usage) -> MemberStatus:
         resources_generation=report.generation,
         proofs=report.proofs,
         last_takeover=report.takeover,
-        certificate_not_after=membership.not_after,
+        certificate_not_after=membership.credentials.not_after,
         cpu_percent=cpu_percent,
         rss_bytes=rss_bytes,
         alerts=membership.chronicle.alerts(),

@@ -226,7 +226,7 @@ class Witness:
             clusters=tuple(
                 WitnessCluster(
                     cluster_uid=cluster,
-                    member_uid=found.enrolment.member_uid if found.enrolment else "",
+                    member_uid=found.credentials.member_uid,
                     configured=found.voter is not None,
                     halted=found.voter.state.durable.halted if found.voter else "",
                 )

@@ -97,7 +97,7 @@ async def test_who_is_shut_out_is_proven_against_for_that_disk(house: DiskHouse)
     suspicious = replace(voter.state.record, suspects=(OLD,))
     voter.state = replace(voter.state, durable=replace(voter.state.durable, record=suspicious))
     node = house.membership.duties
-    node._drivers.claim(node._claim(1, voter.state.record))
+    node._drivers.claim(node._proving.claim(1, voter.state.record))
     assert driver.claims[-1].suspected
     await drain(house.membership)
     assert voter.state.reserved == {}
@@ -128,7 +128,7 @@ async def test_a_proof_of_an_earlier_term_comes_too_late(house: DiskHouse) -> No
     voter = house.membership.voter
     suspicious = replace(voter.state.record, suspects=(OLD,))
     voter.state = replace(voter.state, durable=replace(voter.state.durable, record=suspicious))
-    house.membership.duties._excluded(UUID, 0)
+    house.membership.duties._proving.excluded(UUID, 0)
     assert voter.state.reserved == {}
 
 

@@ -91,10 +91,10 @@ class Enroller:
     authority: pki.Authority = field(default_factory=lambda: pki.Authority.create(CLUSTER, NOW))
 
     def certify(self, membership: Membership) -> None:
-        answer = membership.make_request()
+        answer = membership.credentials.make_request(membership.process.boot)
         role = pki.Member(answer.member_uid, CLUSTER)
         certificate = self.authority.sign_request(answer.csr, role, datetime.now(UTC))
-        membership.take_certificate(
+        membership.credentials.take_certificate(
             api.CertificateRequest(ca=self.authority.certificate, certificate=certificate)
         )
 
@@ -115,8 +115,8 @@ def config_of(*members: Member, data: DataMode = DataMode.NONE) -> Config:
 
 def alone(membership: Membership, data: DataMode = DataMode.NONE) -> Config:
     """A cluster of this one member, who is its own majority."""
-    assert membership.enrolment is not None
-    uid = membership.enrolment.member_uid
+    assert membership.credentials.enrolment is not None
+    uid = membership.credentials.enrolment.member_uid
     return config_of(Member(uid, "solo", membership.process.kind), data=data)
 
 

@@ -52,9 +52,9 @@ async def reopen(tmp_path: Path) -> AsyncIterator[Open]:
 
 async def test_enrolment_draws_a_uid_once(reopen: Open) -> None:
     first = reopen()
-    answer = first.make_request()
-    assert first.make_request() == answer
-    again = reopen().make_request()
+    answer = first.credentials.make_request(first.process.boot)
+    assert first.credentials.make_request(first.process.boot) == answer
+    again = reopen().credentials.make_request(first.process.boot)
     assert (again.member_uid, again.csr.splitlines()[0]) == (
         answer.member_uid,
         "-----BEGIN CERTIFICATE REQUEST-----",
@@ -63,20 +63,20 @@ async def test_enrolment_draws_a_uid_once(reopen: Open) -> None:
 
 async def test_a_certificate_puts_the_identity_in_force(reopen: Open) -> None:
     membership, enroller, told = reopen(), Enroller(), []
-    membership.on_enrolled = lambda: told.append(1)
+    membership.credentials.on_enrolled = lambda: told.append(1)
     enroller.certify(membership)
-    uid = membership.make_request().member_uid
+    uid = membership.credentials.make_request(membership.process.boot).member_uid
     assert membership.process.identities.names() == [f"{uid}.{CLUSTER}.standfast"]
     assert told == [1]
-    assert reopen().identity == membership.identity
+    assert reopen().credentials.identity == membership.credentials.identity
 
 
 async def test_certificates_that_are_not_ours_are_refused(reopen: Open) -> None:
     membership, enroller = reopen(), Enroller()
     request = api.CertificateRequest(ca=enroller.authority.certificate, certificate="x")
     with pytest.raises(RefusedError, match="no signing request was made"):
-        membership.take_certificate(request)
-    answer = membership.make_request()
+        membership.credentials.take_certificate(request)
+    answer = membership.credentials.make_request(membership.process.boot)
     now = datetime.now(UTC)
     mine = pki.Member(answer.member_uid, CLUSTER)
     wrong_name = enroller.authority.issue(pki.Member("other", CLUSTER), now).certificate
@@ -89,18 +89,20 @@ async def test_certificates_that_are_not_ours_are_refused(reopen: Open) -> None:
         ("nonsense", enroller.authority.certificate, "does not read"),
     ):
         with pytest.raises(UserError, match=said):
-            membership.take_certificate(api.CertificateRequest(ca=ca, certificate=certificate))
-    assert membership.identity is None
+            membership.credentials.take_certificate(
+                api.CertificateRequest(ca=ca, certificate=certificate)
+            )
+    assert membership.credentials.identity is None
 
 
 async def test_a_renewal_takes_a_new_key(reopen: Open) -> None:
     membership, enroller = reopen(), Enroller()
     enroller.certify(membership)
-    before = membership.identity
+    before = membership.credentials.identity
     enroller.certify(membership)
-    assert membership.identity is not None
+    assert membership.credentials.identity is not None
     assert before is not None
-    assert membership.identity.key != before.key
+    assert membership.credentials.identity.key != before.key
 
 
 async def test_the_first_config_begins_votes_and_survives_a_restart(reopen: Open) -> None:
@@ -131,8 +133,8 @@ async def test_the_votes_of_another_uid_are_not_taken_up(reopen: Open) -> None:
     third.take_config(enroller.signed(alone(third)))
     last = reopen().voter
     assert last is not None
-    assert third.enrolment is not None
-    assert last.state.me == third.enrolment.member_uid
+    assert third.credentials.enrolment is not None
+    assert last.state.me == third.credentials.enrolment.member_uid
 
 
 async def test_configs_that_cannot_be_are_refused(reopen: Open) -> None:
@@ -257,7 +259,7 @@ async def test_a_certificate_that_runs_out_is_said_weeks_before(tmp_path: Path) 
     enroller.certify(membership)
     membership.tick()
     assert membership.chronicle.alerts() == ()
-    membership.not_after = datetime.now(UTC) + timedelta(days=3)
+    membership.credentials.not_after = datetime.now(UTC) + timedelta(days=3)
     clock = membership.process.clock
     assert isinstance(clock, FakeClock)
     clock.advance(3_600_000)
