@@ -67,7 +67,9 @@ class Log:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         at = f"{datetime.now(UTC):%H:%M:%S} {report.duration:6.1f} s"
         self.file.write(f"{at} {report.when:8} {report.outcome:7} {report.nodeid}\n")
-        if report.when == "teardown" and report.capstdout:
+        if report.failed:
+            self.file.write(textwrap.indent(report.longreprtext, "    ") + "\n")
+        elif report.when == "teardown":
             self.file.write(textwrap.indent(report.capstdout, "    "))
 
 
