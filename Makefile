@@ -6,10 +6,12 @@ export UV_PROJECT_ENVIRONMENT ?= $(CURDIR)/.venv
 UV := tests/tools/uv
 RUN := $(UV) run --frozen --no-sync
 PYTEST := $(RUN) pytest
-# Tests that mostly wait run side by side, each in a lane of its own (tests/lanes).
+# Tests that mostly wait run side by side, each in a lane of its own (tests/lanes). Those of the whole
+# measure outages as well: as many at a time as there are cores.
 LANES ?= $(shell expr $$(nproc) + 1)
-IN_LANES := -p tests.lanes.plugin --dist loadfile --no-loadscope-reorder \
-  --tx '$(LANES)*popen//python=tests/lanes/lane'
+E2E_LANES ?= $(shell nproc)
+lanes = -p tests.lanes.plugin --dist loadfile --no-loadscope-reorder \
+  --tx '$(1)*popen//python=tests/lanes/lane'
 
 .PHONY: help
 help: ## What can be done here
@@ -75,7 +77,7 @@ parts: ## Fetch and build what the lab needs
 
 .PHONY: integration
 integration: parts ## Adapters against real parts: API server, vCenter simulator, systemd, netlink
-	$(PYTEST) tests/integration $(IN_LANES) -q --timeout 300 -m "not load" --durations 10
+	$(PYTEST) tests/integration $(call lanes,$(LANES)) -q --timeout 300 -m "not load" --durations 10
 
 .PHONY: load
 load: setup ## What measures a machine under load or boots a full one: guard, watchdog
@@ -104,7 +106,7 @@ soak: setup ## Changes, restarts and faults for MINUTES=30 SEED=s; does the oper
 
 .PHONY: e2e
 e2e: parts ## The whole in the lab
-	$(PYTEST) tests/e2e $(IN_LANES) -q --timeout 300 --durations 10
+	$(PYTEST) tests/e2e $(call lanes,$(E2E_LANES)) -q --timeout 300 --durations 10
 
 .PHONY: bench
 bench: setup ## Measure outages: build/bench/failover.json
