@@ -35,6 +35,8 @@ from tests.integration.vcenter_parts import VM_A, VM_B, Switchboard, VcenterLab
 
 NAMESPACE = "databases"
 CLUSTER = "orders"
+QUIET_S = 5.0
+"""Whoever wrote nothing for so long has come to rest."""
 
 
 def kind(name: str) -> Collection:
@@ -172,6 +174,21 @@ class Operator:
         url = f"http://127.0.0.1:{self.ops_port}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             return await answer.text()
+
+    async def writes(self) -> float:
+        """How many it has sent to the API server."""
+        name = "standfast_operator_api_writes "
+        rows = (await self.metrics()).splitlines()
+        return float(next(row for row in rows if row.startswith(name)).removeprefix(name))
+
+    async def writes_at_rest(self) -> float:
+        """How many it had sent when it was quiet for a while after the last."""
+        found, before = await self.writes(), -1.0
+        async with asyncio.timeout(60):
+            while found != before:
+                await asyncio.sleep(QUIET_S)
+                found, before = await self.writes(), found
+        return found
 
 
 @dataclass

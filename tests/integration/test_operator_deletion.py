@@ -87,7 +87,7 @@ async def test_f76_a_resource_is_stopped_by_its_deletion_when_that_was_asked_for
     pair.operators[0].kill()
     await delete(pair, "HAResource", "vip")
     pair.operator("op-2").start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while ended(pair, active) != ["vip"]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     after = await pair.until(lambda c: c["status"].get("resources") == 1)

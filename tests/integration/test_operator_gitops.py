@@ -21,7 +21,6 @@ from tests.integration.operator_bed import (
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(240)]
 
-QUIET_S = 5.0
 REST_S = 20.0
 """Two sweeps of what members send, several of the operator's own second looks."""
 
@@ -46,24 +45,6 @@ def managers(document: dict[str, Any], field: str) -> set[str]:
     }
 
 
-async def writes(pair: OperatorBed) -> float:
-    shown = await pair.operators[0].metrics()
-    line = next(
-        each for each in shown.splitlines() if each.startswith("standfast_operator_api_writes ")
-    )
-    return float(line.split()[1])
-
-
-async def writes_at_rest(pair: OperatorBed) -> float:
-    """How many there were when it was quiet for a while after the last."""
-    found, before = await writes(pair), -1.0
-    async with asyncio.timeout(60):
-        while found != before:
-            await asyncio.sleep(QUIET_S)
-            found, before = await writes(pair), found
-    return found
-
-
 async def test_a_pipeline_applies_changes_prunes_and_reverts_without_a_fight(
     pair: OperatorBed,
 ) -> None:
@@ -72,10 +53,10 @@ async def test_a_pipeline_applies_changes_prunes_and_reverts_without_a_fight(
     assert managers(before, "status") == {"standfast-operator"}
 
     # at rest nobody writes anything
-    at_rest = await writes_at_rest(pair)
+    at_rest = await pair.operators[0].writes_at_rest()
     rested = await pair.cluster()
     await asyncio.sleep(REST_S)
-    assert await writes(pair) == at_rest
+    assert await pair.operators[0].writes() == at_rest
     after = await pair.cluster()
     assert after["metadata"]["resourceVersion"] == rested["metadata"]["resourceVersion"]
 
