@@ -140,6 +140,8 @@ class Keeping:
         if told is not None and await self.write_file(place, told.secret):
             await self._adjust_nothing()
         seen = await self.drbd.seen()
+        if seen.is_in_touch:
+            return Next(Do.NOTHING)  # nothing to judge, and no program to run
         copy = await self.copy(seen)
         step = plan.next_of_standby(
             copy, None if told is None else told.theirs, counts_on_me=counts_on_me

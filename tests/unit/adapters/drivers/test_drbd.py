@@ -327,3 +327,13 @@ async def test_a_resync_is_paused_and_goes_on_by_declaration(desk: Desk) -> None
     assert "adjust" in desk.drbd.orders, "the rate is in the file"
     desk.driver.tune({"resyncMibS": 5, "isPaused": False, "verifyEveryS": None})
     await desk.until(lambda: "resume-sync" in desk.drbd.orders)
+
+
+async def test_a_standby_in_step_belongs_to_the_cluster_from_then_on(desk: Desk) -> None:
+    both = recorded.IN_STEP.replace("ro:Primary/Secondary", "ro:Secondary/Primary")
+    desk.drbd.shows(both, recorded.GI_OLD)
+    desk.begin(SECOND)
+    desk.driver.follow(LED)
+    await desk.until(lambda: desk.driver.replication().part is Part.STANDBY)
+    assert desk.drbd.orders == ["adjust"], "the file was new"
+    assert await desk.driver.ready() == []
