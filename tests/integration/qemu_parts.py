@@ -139,8 +139,8 @@ class Machine:
             monitor.sendall(f"{word}\n".encode())
             at_s = time.monotonic()
             said = b""
-            while said.count(b"(qemu)") < 1:
-                said += monitor.recv(4096)
+            while said.count(b"(qemu)") < 1 and (more := monitor.recv(4096)):
+                said += more
         return at_s
 
     def tell(self, story: str, within_s: float = 240) -> Iterator[str]:

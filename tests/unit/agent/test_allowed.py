@@ -5,8 +5,13 @@ from pathlib import Path
 import pytest
 
 from standfast.agent.allowed import DEFAULT_TEXT, Allowed, load, parse, write_default
+from standfast.api.crdgen import REPOSITORY
+from standfast.api.resource import HAResource
+from standfast.controller.groups import to_wire
 from standfast.errors import UserError
 from standfast.guard.settings import watchdog_of
+from standfast.lab.cluster import allowed as lab_allows
+from standfast.lab.cluster import documents
 from standfast.ports.units import AtBoot
 from standfast.wire.resources import Filesystem, ReservedDisk, SharedDisk, Systemd, Vip
 
@@ -267,3 +272,13 @@ def test_a_host_without_a_word_about_it_refuses() -> None:
 def test_a_policy_that_does_not_read(text: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         parse(text)
+
+
+@pytest.mark.parametrize("name", ["03-shared-disk", "03-shared-disk/reserved"])
+def test_the_file_that_the_lab_writes_for_an_example_allows_its_disks(name: str) -> None:
+    example = REPOSITORY / "examples" / name
+    kinds = (document for document in documents(example) if document["kind"] == "HAResource")
+    declared = [HAResource.model_validate(document) for document in kinds]
+    resources = [to_wire(each.metadata.name, each.spec) for each in declared]
+    assert len(resources) == 4
+    parse(lab_allows(example), PATH).check(resources)
