@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
 import time
 from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 
-from standfast.adapters.postgresql.server import postmaster
+from standfast.adapters.postgresql.server import postmaster, processes
 from standfast.ports.replication import Follower, Part, Replication
 from standfast.ports.resource import Presence
 from tests.integration.postgresql_bed import APP, PgNode, Writer, nodes
@@ -348,6 +350,38 @@ async def test_a_promotion_in_the_middle_of_a_base_backup() -> None:
         for node in (c, a):
             await node.until_follows()
             assert numbers(node) == [1, 2]
+
+
+async def test_an_image_of_the_active_that_is_restored_is_copied_anew(
+    following: tuple[PgNode, PgNode],
+) -> None:
+    """F20: its log ends before the other one went its own way, so nothing is to rewind."""
+    a, b = following
+    await in_sync(a, b)
+    a.sql("INSERT INTO written VALUES (1)")
+    a.driver.require(frozenset())
+    stopped = processes(a.data)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    image = shutil.copytree(a.data, a.root / "image")
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    await in_sync(a, b)
+    a.sql("INSERT INTO written SELECT generate_series(2, 5000)")
+    a.power_off()
+    await a.driver.kill()
+    shutil.rmtree(a.data)
+    shutil.move(image, a.data)
+    (a.data / "postmaster.pid").unlink()
+    for path in (a.data, *a.data.rglob("*")):
+        shutil.chown(path, "postgres", "postgres")
+    await b.start()
+    await b.until_invites()
+    b.sql("INSERT INTO written VALUES (5001)")
+    b.lead(a)
+    await a.until_follows()
+    assert numbers(a) == list(range(1, 5002))
+    assert "CopyMade" in [note.kind for note in a.sink.notes]
 
 
 async def test_a_standby_whose_log_is_gone_is_copied_anew(

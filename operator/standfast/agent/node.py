@@ -318,6 +318,7 @@ class Node:
 
     async def thaw(self) -> None:
         await self._quiescing.end()
+        self._replicas.mark()
 
     # ---------------------------------------------------------------- the group
 

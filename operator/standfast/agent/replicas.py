@@ -33,6 +33,8 @@ POSITION_MS = 1000
 """Asynchronous data: the record's position is never older than this and a commit."""
 HEARD_MAX = 8
 """So many of the leader's last positions are remembered: the record is at most one behind."""
+MARKED_MS = 60_000
+"""Synchronous data: an image older than this is older than the votes of its member too."""
 BEHIND_MS = 2000
 """So long must nobody follow within the bound before a person is told."""
 
@@ -171,6 +173,12 @@ class Replicas:
         if plan.propose is not None:
             self._say(state, plan.propose)
             voter.take(InSyncProposed(plan.propose))
+        if now_ms - self._positioned_ms >= MARKED_MS:
+            self._keep_position(voter, now_ms)
+
+    def mark(self) -> None:
+        """An image of this VM has been taken: let the members write something newer soon."""
+        self._positioned_ms = self._clock.now_ms() - MARKED_MS
 
     # ---------------------------------------------------------------- how much may be lost
 
@@ -212,7 +220,11 @@ class Replicas:
         return bounds.Distance(holder.member, state.record.position, self.position(state)).bytes
 
     def _keep_position(self, voter: Quorum, now_ms: int) -> None:
-        """Let the record say how far the data reach: what may be lost counts from there."""
+        """Let the record say how far the data reach: what may be lost counts from there.
+
+        Synchronous data need no position to be led by. It is recorded now and then, so that votes
+        do not stand still while data move on: whose image is restored is found out by his votes.
+        """
         copies = {name: copy.replication() for name, copy in self._copies().items()}
         found = list(copies.values())
         reached = {

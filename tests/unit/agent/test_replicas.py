@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from standfast.adapters.fakes import FakeClock, RecordingSink
-from standfast.agent.replicas import BEHIND_MS, LOOK_MS, Replicas, place_of
+from standfast.agent.replicas import BEHIND_MS, LOOK_MS, MARKED_MS, Replicas, place_of
 from standfast.core.events import Effect, Event, InSyncProposed, PositionProposed
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId, Version
 from standfast.core.in_sync import PATIENCE_MS, SETTLED_MS
@@ -312,6 +312,22 @@ def test_asynchronous_writes_wait_for_nobody_and_the_record_says_how_far_they_re
     node.keep(voter, 1000)
     assert (voter.positions, voter.proposals) == ([500, 500], [])
     assert node.copy.required == frozenset()
+
+
+def test_votes_do_not_stand_still_while_synchronous_data_move_on(node: Node) -> None:
+    """F20: an image of before would come back with votes that nobody finds old."""
+    voter = FakeVoter(state(A, record(A, B), record(A, B)))
+    node.copy.now = serving(500, follower(500, holds_all=True))
+    node.keep(voter)
+    node.copy.now = serving(700, follower(700, holds_all=True))
+    node.keep(voter, MARKED_MS - 3 * LOOK_MS)
+    assert voter.positions == [500]
+    node.keep(voter, 3 * LOOK_MS)
+    assert voter.positions == [500, 700]
+    node.copy.now = serving(900, follower(900, holds_all=True))
+    node.replicas.mark()
+    node.keep(voter)
+    assert voter.positions == [500, 700, 900], "at once when an image was taken"
 
 
 def test_a_position_counts_only_where_it_is_known_to_be_the_leaders(node: Node) -> None:

@@ -34,6 +34,8 @@ SAVED_SEGMENTS_MAX = 256
 _PERCENT = re.compile(rb"\((\d+)%\)")
 _NETWORK = ("could not connect", "connection to server", "server closed", "could not receive")
 _BEGAN = "need to copy"
+_NOTHING_TO_DO = "no rewind required"
+"""Of an active that crashed this is never true: it had what it sent, and a checkpoint since."""
 
 _SWAP = """
 if [ -e "$1" ]; then mv -T "$1" "$2"; fi
@@ -162,6 +164,11 @@ class Builder:
                 await self._notes.write(note)
             raise TransientError(
                 f"pg_rewind from {source.name} ended with status {done.status}: {done.said}"
+            )
+        if _NOTHING_TO_DO in done.out + done.error:  # the note stays: it is copied anew
+            raise TransientError(
+                f"the log here ends before {source.name} went its own way: these data are older "
+                "than what this node once had, as of a restored image"
             )
         await self._account.shell(': > "$1"; sync "$1"', str(self._places.signal))
         await self._notes.write(note)
