@@ -84,6 +84,9 @@ class Clusters:
             await self._gone(key)
             await report_orphans(self._parts, key)
             return None
+        before, _ = self._memories.get(key, ("", None))
+        if before and before != held.uid:
+            await self._gone(key)  # deleted and made anew between two looks: another has its name
         judged = Judged(key, held)
         cluster = read_held(HACluster, held)
         if isinstance(cluster, UserError):

@@ -1,16 +1,19 @@
 """What an operator that has just begun shows: what stood there, until it has asked everybody."""
 
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from standfast.api.cluster_status import HAClusterStatus
 from standfast.api.conditions import ConditionType, with_condition
+from standfast.api.kinds import HACLUSTER
 from standfast.controller.clusters import (
     FIRST_WORDS_MS,
     FIRST_WORDS_MS_MAX,
     REST_MS,
+    Clusters,
     again_ms,
     asking_for_ms,
 )
@@ -18,7 +21,8 @@ from standfast.controller.gathering import Scenery
 from standfast.controller.infrastructures import Connected
 from standfast.controller.listening import Line
 from standfast.controller.memory import Memory
-from standfast.controller.store import Key
+from standfast.controller.parts import Parts
+from standfast.controller.store import Key, Store
 from standfast.core.placement import FAILBACK_SETTLED_MS, plan
 from standfast.errors import TransientError
 from tests.unit.controller.test_groups import cluster
@@ -113,3 +117,49 @@ def test_a_node_that_service_may_return_to_soon_is_looked_at_when_it_may() -> No
     assert again_ms(want, picture, plan(want, picture), is_moving=False) == 400
     stays = views.wanted()
     assert again_ms(stays, picture, plan(stays, picture), is_moving=False) == REST_MS
+
+
+async def test_a_cluster_that_was_made_anew_between_two_looks_is_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise the members of the old one are listened to for as long as the process lives."""
+    told: list[tuple[str, str]] = []
+    store = Store()
+    clusters = Clusters(parts(store, told))
+
+    async def passes(_judged: object, _scenery: object) -> int:
+        return 0
+
+    async def gathers(_key: object, _cluster: object, memory: Memory) -> Memory:
+        return memory
+
+    monkeypatch.setattr(clusters, "_pass", passes)
+    monkeypatch.setattr(clusters._gatherer, "gather", gathers)
+    for uid in ("old", "old", "new"):
+        metadata = {"name": "orders", "namespace": "ns", "uid": uid, "resourceVersion": "1"}
+        store.put(HACLUSTER, {**cluster().to_object(), "metadata": metadata})
+        await clusters.look(KEY)
+    assert told == [("disconnect", "old"), ("forget", "old")]
+
+
+def parts(store: Store, told: list[tuple[str, str]]) -> Parts:
+    async def drop(_key: Key) -> None:
+        return
+
+    def nothing(*_: object) -> None:
+        return
+
+    return cast(
+        "Parts",
+        SimpleNamespace(
+            store=store,
+            caller=None,
+            executor=None,
+            errands=SimpleNamespace(drop=drop),
+            infrastructures=SimpleNamespace(unused_by=nothing),
+            queue=SimpleNamespace(forget=nothing),
+            statuses=SimpleNamespace(forget=nothing),
+            switchboard=SimpleNamespace(disconnect=lambda uid: told.append(("disconnect", uid))),
+            authorities=SimpleNamespace(forget=lambda uid: told.append(("forget", uid))),
+        ),
+    )
