@@ -227,10 +227,13 @@ class Soak:
 
     async def _converge(self, within_s: float) -> None:
         """Everything is as declared, and stays so for a moment."""
-        began, since = time.monotonic(), 0.0
+        began, since, slow_s = time.monotonic(), 0.0, 20.0
         while True:
             lacking = self._acts.not_ready()
             now = time.monotonic()
+            if lacking and now - began > slow_s:
+                self._say(f"still not as declared: {'; '.join(lacking[:3])}")
+                slow_s *= 2
             since = 0.0 if lacking else since or now
             if since and now - since >= QUIET_S:
                 break
@@ -251,7 +254,9 @@ class Soak:
             except TimeoutError:
                 self._report.violations.append(f"{each.operator.name} does not answer its probe")
                 continue
-            name = f"{each.operator.name}/{sample['pid']}"
+            name = soak_judge.name_of(each.operator.name, sample)
+            there = len(self._acts.clusters.objects)
+            self._report.leaks += soak_judge.heard_too_many(name, sample, there)
             self._report.samples.setdefault(name, []).append(sample)
             self._say(
                 f"{name}: {sample['rss_kib'] // 1024} MiB, {sample['objects']} objects, "
@@ -271,9 +276,13 @@ class Soak:
         longest = [name for name, each in report.samples.items() if each]
         for name in longest:
             report.leaks += soak_judge.leaks(name, report.samples[name])
-        enough = [name for name in longest if len(report.samples[name]) >= soak_judge.SAMPLES_MIN]
-        if report.minutes >= 20 and len(enough) < len(self._replicas):
-            report.violations.append("a replica did not live long enough to be judged")
+        enough = {
+            soak_judge.role_of(report.samples[name][0])
+            for name in longest
+            if len(report.samples[name]) >= soak_judge.SAMPLES_MIN
+        }
+        if report.minutes >= 20 and enough != {"leader", "standby"}:
+            report.violations.append(f"only {enough} lived long enough to be judged")
         if report.series and report.series[-1] > report.series[0]:
             report.leaks.append(f"series {report.series[0]} -> {report.series[-1]}")
         for each in self._replicas:

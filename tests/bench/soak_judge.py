@@ -22,7 +22,26 @@ FILES_MORE_MAX = 12
 THREADS_MORE_MAX = 4
 """The pool for blocking calls grows to its bound when it is first busy."""
 
+MEMBERS = 3
+"""Of each cluster of a soak; the leader listens to each by one task."""
+
 Sample = Mapping[str, Any]
+
+
+def role_of(sample: Sample) -> str:
+    """A leader needs more than a standby: samples of one process are compared within a role."""
+    return "leader" if sample["tasks"].get("listen") else "standby"
+
+
+def name_of(replica: str, sample: Sample) -> str:
+    """Of a series of samples that may be compared."""
+    return f"{replica}/{sample['pid']}/{role_of(sample)}"
+
+
+def heard_too_many(name: str, sample: Sample, clusters: int) -> list[str]:
+    """Members that are listened to although their cluster is gone."""
+    heard, there = sample["tasks"].get("listen", 0), MEMBERS * clusters
+    return [f"{name}: listens to {heard} of {there} members"] if heard > there else []
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from tests.bench.soak_judge import foreign_clusters, growth, leaks, series
+from tests.bench.soak_judge import (
+    foreign_clusters,
+    growth,
+    heard_too_many,
+    leaks,
+    name_of,
+    series,
+)
 
 
 def samples(**grows: float) -> list[dict[str, Any]]:
@@ -62,3 +69,11 @@ def test_metrics_are_counted_and_name_declared_clusters_only() -> None:
     text = '# HELP a\na{cluster="x",b="1"} 1\nb{namespace="n",cluster="y"} 2\n\nc 3\n'
     assert series(text) == 3
     assert foreign_clusters(text, {"x"}) == {"y"}
+
+
+def test_a_leader_is_compared_with_itself_and_listens_to_nobody_who_is_gone() -> None:
+    leader = {"pid": 7, "tasks": {"listen": 24}}
+    assert name_of("op-1", leader) == "op-1/7/leader"
+    assert name_of("op-1", {"pid": 7, "tasks": {"watcher": 6}}) == "op-1/7/standby"
+    assert heard_too_many("op-1", leader, 8) == []
+    assert heard_too_many("op-1", leader, 7) == ["op-1: listens to 24 of 21 members"]
