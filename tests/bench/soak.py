@@ -237,7 +237,7 @@ class Soak:
             since = 0.0 if lacking else since or now
             if since and now - since >= QUIET_S:
                 break
-            if now - began > within_s:
+            if lacking and now - began > within_s:
                 said = "; ".join(lacking[:5])
                 self._report.violations.append(
                     f"{len(lacking)} not as declared within {within_s:.0f} s: {said}"

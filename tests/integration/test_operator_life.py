@@ -121,7 +121,7 @@ async def test_a_leader_that_only_the_api_server_has_lost_ends_before_another_ac
         cut_off = Operator(api.kubeconfig, tmp_path, "op-2")
         pair.operators.append(cut_off)
         cut_off.start()
-        await taken_over(cut_off, "left")
+        await taken_over(cut_off, "gone before this one started")
         await pair.settled()
         third = pair.operator("op-3")
         third.start()
