@@ -107,8 +107,8 @@ async def test_moves_records_and_fences_need_no_more_rights(pair: OperatorBed) -
         "Switchover",
         "away",
     )
-    old = await pair.active()
     await pair.settled()
+    old = await pair.active()
     pair.machines[old].off()
     await pair.until(lambda c: truth(c, "Ready") == "True" and c["status"]["active"] != old)
     await pair.until(lambda c: c["status"].get("lastFailover", {}).get("record"))
