@@ -12,7 +12,6 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 ETH_P_ARP = 0x0806
 ARP_REQUEST = 1
@@ -53,9 +52,7 @@ class Asker:
         sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
         sock.setblocking(False)
         wanted = ipaddress.IPv4Address(address).packed
-        own = bytes.fromhex(
-            Path(f"/sys/class/net/{interface}/address").read_text().replace(":", "")
-        )
+        own = sock.getsockname()[4]  # /sys shows the interfaces of whoever mounted it
         return cls(sock, question(own, wanted), wanted)
 
     def ask(self) -> None:
