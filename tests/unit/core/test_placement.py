@@ -17,6 +17,7 @@ from standfast.core.placement import (
     not_ready,
     plan,
     successor,
+    what_helps,
 )
 from standfast.core.reasons import Reason
 from standfast.core.record import DataMode
@@ -326,3 +327,12 @@ def test_over_all_small_worlds_it_never_harms_the_node_that_serves() -> None:
                     assert picture.member(to).heard
                 case Tell():
                     pytest.fail("nothing was proven over in these worlds")
+
+
+def test_a_node_that_a_round_took_out_is_given_back_by_the_round() -> None:
+    want = wanted(nodes=(WantedNode(A), WantedNode(B, maintenance=True, rolling="os-2026-11")))
+    back = what_helps(want, [node(B)])
+    assert back == f"kubectl standfast rolling orders done {B}, when the work is done"
+    by_hand = wanted(nodes=(WantedNode(A), WantedNode(B, maintenance=True)))
+    back = what_helps(by_hand, [node(B)])
+    assert back == f"kubectl standfast maintenance orders {B} off, when the work is done"
