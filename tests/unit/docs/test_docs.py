@@ -31,7 +31,7 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 KUBECTL = {
     "apply", "annotate", "auth", "create", "delete", "describe", "edit", "explain", "get", "label",
-    "logs", "patch", "rollout", "standfast", "wait", "config", "cluster-info", "kustomize",
+    "logs", "patch", "rollout", "standfast", "wait", "config", "cluster-info", "kustomize", "krew",
 }  # fmt: skip
 GROUPS = {"kubectl standfast": commands, "standfast-lab": lab_main, "standfast-agent": agent_main}
 
