@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from standfast.adapters import pki
 from standfast.adapters.linux.clock import BootClock, boot_id, machine_id
 from standfast.adapters.linux.deadline import DeadlineFile
+from standfast.adapters.linux.worker import as_urgent
 from standfast.agent.machine import Machine
 from standfast.agent.node import Node
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId
@@ -97,6 +99,9 @@ class Agent:
     async def run(self) -> None:
         """Serve until SIGTERM; what runs goes on running, within the lease."""
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(
+            ThreadPoolExecutor(thread_name_prefix="agent", initializer=as_urgent)
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._leave)
         enrolment = self._store.enrolment()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import sys
 import time
 from dataclasses import replace
 from importlib import import_module
@@ -31,6 +32,8 @@ def serve(settings: Settings, machine: Machine) -> None:
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     machine = replace(machine, disk=DiskProbe.fork(settings.state))
     make_punctual(real_time=settings.real_time)
+    if sys.version_info < (3, 12):  # newer ones wait for children without a thread by themselves
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
     try:
         asyncio.new_event_loop().run_until_complete(Agent(settings, machine).run())
     except StandfastError:

@@ -93,8 +93,12 @@ def _lock_memory() -> None:
 
 
 def _real_time() -> None:
-    """First among ordinary processes; children are ordinary again."""
-    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
+    """First among ordinary processes, with all its threads; children are ordinary again."""
+    policy, urgency = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY)
+    os.sched_setscheduler(0, policy, urgency)
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.sched_setscheduler(int(thread.name), policy, urgency)
 
 
 def _spare_from_oom() -> None:

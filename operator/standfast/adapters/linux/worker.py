@@ -4,15 +4,29 @@ Netlink works inside `send`: whoever holds the kernel's lock (a driver that rese
 a firewall that loads a hundred thousand rules) makes the caller wait in the kernel, where no
 timeout reaches it. The event loop must not: heartbeats would stop with it. Calls given to one
 worker are done first come, first served, so a removal given after an addition comes after it.
+
+Every thread of a real-time process must be real-time too. One that is not gets no CPU on a busy
+machine: what it was given waits for seconds, and worse, so does the event loop, when that thread
+lost the CPU while it had Python's lock. The kernel gives new threads, as it gives children, none
+of it (`SCHED_RESET_ON_FORK`).
 """
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def as_urgent() -> None:
+    """Makes the thread that calls it as urgent as the first thread of its process."""
+    first = os.getpid()
+    with contextlib.suppress(PermissionError):  # whoever may not, said so when the process began
+        os.sched_setscheduler(0, os.sched_getscheduler(first), os.sched_getparam(first))
 
 
 class Worker:
@@ -23,7 +37,9 @@ class Worker:
     """
 
     def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._executor = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix=name, initializer=as_urgent
+        )
         self._executor.submit(lambda: None)
 
     async def do(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

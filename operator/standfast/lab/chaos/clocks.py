@@ -31,7 +31,7 @@ RIGHT = "+0"
 
 
 def prepare(vm: LabVm) -> None:
-    """Puts agent and guard under a wall clock that can be stepped; restarts both."""
+    """Puts agent and guard under a wall clock that can be stepped, and lets both begin anew."""
     library = next(LIBRARIES.glob(LIBRARY), None)
     if library is None:
         return
@@ -41,7 +41,7 @@ def prepare(vm: LabVm) -> None:
         place = f"/etc/systemd/system/{unit}.d"
         vm.exec(["sh", "-c", f"mkdir -p {place} && echo '{text}' > {place}/wall-clock.conf"])
     vm.exec(["systemctl", "daemon-reload"])
-    vm.exec(["systemctl", "restart", GUARD, AGENT])
+    vm.exec(["systemctl", "restart", "--no-block", GUARD, AGENT])
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """A call that hangs in the kernel stops neither the event loop nor the order of those after it."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -51,3 +53,27 @@ async def test_what_a_call_raises_comes_back() -> None:
     with pytest.raises(ZeroDivisionError):
         await worker.do(divmod, 1, 0)
     worker.close()
+
+
+URGENT = """
+import os
+from standfast.adapters.linux.worker import Worker
+from standfast.member.process import make_punctual
+early = Worker("early")
+make_punctual(real_time=True)
+late = Worker("late")
+for worker in (early, late):
+    print(worker._executor.submit(os.sched_getscheduler, 0).result() == os.sched_getscheduler(0))
+print(os.sched_getscheduler(0) == os.SCHED_FIFO | os.SCHED_RESET_ON_FORK)
+"""
+
+
+@pytest.mark.root
+def test_f10_a_thread_is_as_urgent_as_the_loop_it_works_for() -> None:
+    """One that is not starves on a busy machine, and with it, by Python's lock, the loop."""
+    done = subprocess.run(
+        [sys.executable, "-c", URGENT], capture_output=True, text=True, check=True
+    )
+    if done.stdout.split()[-1] == "False":
+        pytest.skip("this machine lends no real-time priority")
+    assert done.stdout.split() == ["True", "True", "True"]
