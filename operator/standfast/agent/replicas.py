@@ -35,6 +35,8 @@ HEARD_MAX = 8
 """So many of the leader's last positions are remembered: the record is at most one behind."""
 MARKED_MS = 60_000
 """Synchronous data: an image older than this is older than the votes of its member too."""
+MARKS = 4
+"""After an image: its member's start makes one write, so one alone would not show its age."""
 BEHIND_MS = 2000
 """So long must nobody follow within the bound before a person is told."""
 
@@ -72,6 +74,7 @@ class Replicas:
         self._keeper: Keeper = {}
         self._looked_ms = 0
         self._positioned_ms = 0
+        self._marks = 0
         self._within_ms = clock.now_ms()
         self._bound: Alert | None = None
         self._own: dict[str, int] = {}
@@ -173,12 +176,14 @@ class Replicas:
         if plan.propose is not None:
             self._say(state, plan.propose)
             voter.take(InSyncProposed(plan.propose))
-        if now_ms - self._positioned_ms >= MARKED_MS:
+        since_ms = now_ms - self._positioned_ms
+        if since_ms >= MARKED_MS or (self._marks > 0 and since_ms >= POSITION_MS):
+            self._marks = max(0, self._marks - 1)
             self._keep_position(voter, now_ms)
 
     def mark(self) -> None:
         """An image of this VM has been taken: let the members write something newer soon."""
-        self._positioned_ms = self._clock.now_ms() - MARKED_MS
+        self._marks = MARKS
 
     # ---------------------------------------------------------------- how much may be lost
 

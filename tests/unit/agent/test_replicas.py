@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from standfast.adapters.fakes import FakeClock, RecordingSink
-from standfast.agent.replicas import BEHIND_MS, LOOK_MS, MARKED_MS, Replicas, place_of
+from standfast.agent.replicas import (
+    BEHIND_MS,
+    LOOK_MS,
+    MARKED_MS,
+    MARKS,
+    POSITION_MS,
+    Replicas,
+    place_of,
+)
 from standfast.core.events import Effect, Event, InSyncProposed, PositionProposed
 from standfast.core.ids import BootId, ClusterUid, MemberUid, RunId, Version
 from standfast.core.in_sync import PATIENCE_MS, SETTLED_MS
@@ -326,8 +334,8 @@ def test_votes_do_not_stand_still_while_synchronous_data_move_on(node: Node) -> 
     assert voter.positions == [500, 700]
     node.copy.now = serving(900, follower(900, holds_all=True))
     node.replicas.mark()
-    node.keep(voter)
-    assert voter.positions == [500, 700, 900], "at once when an image was taken"
+    node.keep(voter, 10 * POSITION_MS)
+    assert voter.positions == [500, 700, *[900] * MARKS], "soon when an image was taken"
 
 
 def test_a_position_counts_only_where_it_is_known_to_be_the_leaders(node: Node) -> None:
