@@ -73,7 +73,7 @@ class Drbd:
         Raises:
             TransientError: DRBD refused; its words.
         """
-        argv = ("drbdadm", *options, verb, self._config.resource)
+        argv = ("drbdadm", verb, *options, self._config.resource)
         await self._checked(*argv)
 
     async def order_minor(self, verb: str, *options: str) -> None:
