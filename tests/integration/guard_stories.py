@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -249,54 +248,6 @@ def stepped(_: str) -> None:
     say(f"gone at {'its' if now_ms() >= until_ms else 'another'} time")
 
 
-GREEDY = """
-import os, resource, sys
-limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-kept = []
-try:
-    while True:
-        kept.append(os.open("/dev/null", os.O_RDONLY))
-except OSError as error:
-    print(error.errno, flush=True)
-resource.setrlimit(resource.RLIMIT_NPROC, (200, 200))
-while True:
-    try:
-        os.fork()
-    except OSError:
-        pass
-"""
-"""Everybody's table of open files is full, and then all processes of a user are spent on more."""
-NOBODY = 65534
-FREE_FILES = 300
-
-
-def exhausted(_: str) -> None:
-    """No file can be opened, two hundred processes fork, and the lease ends."""
-    configure_without_watchdog()
-    subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
-    group = Path("/sys/fs/cgroup") / GROUP[1:]
-    group.mkdir(parents=True)
-    guard = Guard()
-    guard.ask(Extend("lease", 1, now_ms() + HOLD_MS))
-    guard.ask(Plan("lease", (AddressTarget(ADDRESS, 32), CgroupTarget(GROUP))))
-    subprocess.Popen(["sh", "-c", f"echo $$ > {group}/cgroup.procs; exec sleep 1000"])
-    used = int(Path("/proc/sys/fs/file-nr").read_text().split()[0])
-    Path("/proc/sys/fs/file-max").write_text(str(used + FREE_FILES))
-    words = [sys.executable, "-c", GREEDY]
-    hog = subprocess.Popen(words, user=NOBODY, stdout=subprocess.PIPE, text=True)
-    guard.ask(Extend("lease", 1, now_ms() + HOLD_MS))
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))  # it watches; the guard is above
-    assert hog.stdout is not None
-    say(f"error {hog.stdout.readline().strip()}")
-    while is_here():
-        time.sleep(0.05)
-    (lease,) = guard.status()["leases"]  # type: ignore[misc]
-    outcome = lease["outcome"]
-    say(f"gone, left {outcome['left']}, problems {outcome['problems']}")
-    say(f"late {outcome['lateUs']} us, verified after {outcome['verifiedUs']} us")
-
-
 def panicked(device: str) -> None:
     """The kernel stops for good, with everything in it."""
     configure(device)
@@ -317,7 +268,6 @@ STORIES: dict[str, Callable[[str], None]] = {
     "trial": trial,
     "paused": paused,
     "stepped": stepped,
-    "exhausted": exhausted,
     "panicked": panicked,
 }
 

@@ -116,16 +116,6 @@ def test_a_wall_clock_that_is_set_ends_no_lease_and_lengthens_none(tmp_path: Pat
     assert words[1:-1] == ["+3600 s: here", "-7200 s: here", "gone at its time"], words
 
 
-def test_the_guard_acts_when_files_and_processes_are_spent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """F10, F11: the table of open files is full (ENFILE), a user's processes fork without end."""
-    words = [word for _, word in told(machine(tmp_path), "exhausted")]
-    assert words[1:3] == ["error 23", "gone, left [], problems []"], words
-    with capsys.disabled():
-        print(f"\n  {words[3]}", end="")
-
-
 @contextmanager
 def touched(file: Path) -> Iterator[None]:
     """A clock for a machine that has no other: a file whose time goes on outside."""
