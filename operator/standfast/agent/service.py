@@ -32,10 +32,8 @@ def serve(settings: Settings, machine: Machine) -> None:
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     machine = replace(machine, disk=DiskProbe.fork(settings.state))
     make_punctual(real_time=settings.real_time)
-    if sys.version_info < (3, 12):  # newer ones wait for children without a thread by themselves
-        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
     try:
-        asyncio.new_event_loop().run_until_complete(Agent(settings, machine).run())
+        new_loop().run_until_complete(Agent(settings, machine).run())
     except StandfastError:
         # The spare would meet the same; after a fault of ours it goes to work.
         spare.dismiss()
@@ -45,3 +43,13 @@ def serve(settings: Settings, machine: Machine) -> None:
     logging.shutdown()
     # Whoever adopts what runs here is waiting for this process to be gone: no farewells.
     os._exit(0)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A loop that starts programs, and waits for their end without a thread (ADR-0048)."""
+    loop = asyncio.new_event_loop()
+    if sys.version_info < (3, 12):  # newer ones do so by themselves
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(loop)  # one that is not of this loop refuses every program
+        asyncio.set_child_watcher(watcher)
+    return loop
