@@ -64,9 +64,7 @@ class Moves:
             self._chronicle.note("ReleaseRequested", "A planned switchover is prepared", fields)
             self._mailbox.start(self._prepare(request.request_id, successor), "prepare release")
             return Accepted(accepted=True)
-        declined = voter.declined(ReleaseRequested(successor))
-        if declined is not None:
-            raise RefusedError(declined.problem, remedy=declined.remedy)
+        voter.insist(ReleaseRequested(successor))
         self._request_id = request.request_id
         self._chronicle.note("ReleaseRequested", "A planned switchover begins", fields)
         return Accepted(accepted=True)

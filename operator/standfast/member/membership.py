@@ -259,7 +259,7 @@ class Membership:
             "A boot is attested powered off",
             values(peer=request.member, boot=request.boot, error=request.evidence),
         )
-        voter.take(FencedReported(attested))
+        voter.insist(FencedReported(attested))
 
     def renew(self) -> None:
         """Renew a lease now instead of with the next heartbeat."""

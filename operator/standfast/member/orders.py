@@ -24,7 +24,7 @@ from standfast.core.voting import may_lead
 from standfast.errors import RefusedError, TransientError, UserError
 from standfast.member.chronicle import values
 from standfast.member.links import split
-from standfast.member.voter import Voter
+from standfast.member.voter import NOT_KEPT, Voter
 from standfast.wire import durable as durables
 from standfast.wire.api import (
     Accepted,
@@ -92,7 +92,7 @@ class Orders:
         """Begin a change of the config; only the active node can.
 
         Raises:
-            TransientError: A new member is not linked yet.
+            TransientError: A new member is not linked yet, or the disk refused.
             RefusedError: The change could not be committed, or the quorum declines it.
         """
         voter = self._membership.configured()
@@ -113,10 +113,7 @@ class Orders:
                 remedy="make it from the config in force",
             )
         self._check_reach(voter, wanted)
-        event = ChangeRequested(wanted.id, wanted.members, wanted.timing, wanted.loss_max)
-        declined = voter.declined(event)
-        if declined is not None:
-            raise RefusedError(declined.problem, remedy=declined.remedy)
+        voter.insist(ChangeRequested(wanted.id, wanted.members, wanted.timing, wanted.loss_max))
         fields = values(config=str(wanted.id), members=len(wanted.members))
         self._membership.chronicle.note("ChangeBegun", "The members are changing", fields)
         return Accepted(accepted=True, config_id=str(voter.state.record.config.id))
@@ -175,6 +172,7 @@ class Orders:
 
         Raises:
             RefusedError: It answers another challenge, boot or record, or came too late.
+            TransientError: The disk refused; the challenge is good for the same answer still.
         """
         voter = self._membership.configured()
         signed = durables.decode_consent(
@@ -205,13 +203,13 @@ class Orders:
                 f"{voter.state.record.version}",
                 remedy="give it again (kubectl standfast consent CLUSTER)",
             )
+        voter.insist(ConsentGiven(consent, until_ms))  # or the same answer may be given again
         self._challenge = None
         self._membership.chronicle.note(
             "Consented",
             "A person consents to a loss so that this node may lead",
             values(approver=consent.approver, record=str(consent.record), error=signed.loses),
         )
-        voter.take(ConsentGiven(consent, until_ms))
         self._membership.process.mailbox.put(lambda: _ignore(voter.take(StandRequested())))
         return Accepted(accepted=True)
 
@@ -254,10 +252,7 @@ class Orders:
             voter.take(ProofHeld(suspect, Proof.ATTESTED, approver=f"{word.approver}, {word.at}"))
         left = [s for s in fresh if s in voter.state.record.suspects]
         if any(voter.state.proofs.get(suspect) not in FULL for suspect in left):
-            raise TransientError(
-                "the attestation is not kept: the disk of this member refuses",
-                remedy="check the disk of its state directory (df, dmesg)",
-            )
+            raise TransientError(NOT_KEPT.problem, remedy=NOT_KEPT.remedy)
         return Accepted(accepted=bool(suspects))
 
     def recover(self, request: RecoverRequest) -> Accepted:
@@ -272,9 +267,7 @@ class Orders:
         is_same = record.config.incarnation == before.config.incarnation
         if is_same and record.version <= before.version:
             return Accepted(accepted=True, config_id=str(before.config.id))
-        declined = voter.declined(Recovered(record))
-        if declined is not None:
-            raise RefusedError(declined.problem, remedy=declined.remedy)
+        voter.insist(Recovered(record))
         fields = values(config=str(record.config.id), incarnation=record.config.incarnation)
         self._membership.chronicle.note("Recovered", "A new incarnation of the cluster", fields)
         return Accepted(accepted=True, config_id=str(record.config.id))

@@ -35,7 +35,7 @@ from standfast.core.ids import BootId, RunId
 from standfast.core.quorum import Adopted
 from standfast.core.record import Record
 from standfast.core.state import Durable, State
-from standfast.errors import InvariantError, TransientError
+from standfast.errors import InvariantError, RefusedError, TransientError
 from standfast.member.chronicle import Chronicle, values
 from standfast.member.links import Links
 from standfast.ports.clock import Clock
@@ -45,6 +45,10 @@ from standfast.wire import durable as durables
 
 DISK_AGAIN_MS = 500
 ATTEMPTS_BEFORE_ALERT = 8
+NOT_KEPT = Declined(
+    "the disk of this member refuses, so nothing of it is kept",
+    "check the disk of its state directory (df, dmesg), and ask again",
+)
 _SOURCE = "quorum"
 log = logging.getLogger("standfast")
 
@@ -103,6 +107,29 @@ class Voter:
         Returns:
             What was performed; nothing when the disk refused.
         """
+        return self._step(event) or ()
+
+    def declined(self, event: Event) -> Declined | None:
+        """Let one request happen; answers why it was not taken, if it was not."""
+        effects = self._step(event)
+        if effects is None:
+            return NOT_KEPT
+        return next((effect for effect in effects if isinstance(effect, Declined)), None)
+
+    def insist(self, event: Event) -> None:
+        """Let one request happen, or raise why it was not taken: an answer says no more than is.
+
+        Raises:
+            RefusedError: It was declined.
+            TransientError: The disk refused.
+        """
+        declined = self.declined(event)
+        if declined is NOT_KEPT:
+            raise TransientError(declined.problem, remedy=declined.remedy)
+        if declined is not None:
+            raise RefusedError(declined.problem, remedy=declined.remedy)
+
+    def _step(self, event: Event) -> tuple[Effect, ...] | None:
         now_ms = self._tools.clock.now_ms()
         before = self.state
         state, effects = quorum.step(before, event, now_ms)
@@ -112,12 +139,7 @@ class Voter:
                 f"{problem} (after {type(event).__name__})",
                 remedy="report it with the log of this member; it starts anew and stops first",
             )
-        return effects if self._perform(before, state, effects, now_ms) else ()
-
-    def declined(self, event: Event) -> Declined | None:
-        """Let one request happen; answers why it was not taken, if it was not."""
-        effects = self.take(event)
-        return next((effect for effect in effects if isinstance(effect, Declined)), None)
+        return effects if self._perform(before, state, effects, now_ms) else None
 
     def tick(self) -> None:
         """Look at the clock; a step is made of it only when something is due."""
