@@ -1,10 +1,12 @@
 """A Kubernetes API server for tests of the operator: the lab's, with the CRDs of this tree."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,6 +15,7 @@ from standfast.adapters.kube.endpoint import Endpoint, of_kubeconfig
 from standfast.adapters.kube.paths import Collection
 from standfast.adapters.linux.clock import BootClock
 from standfast.lab import kube
+from standfast.lab.kubectl import until
 from standfast.lab.paths import LabPaths
 from tests.integration.lab_parts import lab_paths
 
@@ -91,5 +94,24 @@ async def _established(client: KubeClient, name: str) -> bool:
         crd = await client.get(CRDS, "", name)
     except NotFoundError:
         return False
-    conditions = crd.get("status", {}).get("conditions", [])
+    return _is_established(crd)
+
+
+def _is_established(crd: Mapping[str, Any]) -> bool:
+    conditions = crd.get("status", {}).get("conditions") or []  # null when it is very new
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+def until_established(listed: Callable[[], str]) -> None:
+    """Waits until all kinds are served; `kubectl wait` fails at one without conditions yet.
+
+    Args:
+        listed: What `kubectl get crd -o json` says now.
+    """
+
+    def lacking() -> str | None:
+        crds = json.loads(listed())["items"]
+        new = [crd["metadata"]["name"] for crd in crds if not _is_established(crd)]
+        return None if crds and not new else f"not yet: {new}"
+
+    until("kinds are served", lacking, 30)

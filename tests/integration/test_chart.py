@@ -15,6 +15,7 @@ from standfast.api.crdgen import REPOSITORY
 from standfast.api.words import ATTEST, Attestation, written
 from standfast.lab import kube, tools
 from standfast.lab.kubectl import until
+from tests.integration.kube_parts import until_established
 from tests.integration.lab_parts import lab_paths
 
 pytestmark = pytest.mark.timeout(600)
@@ -76,8 +77,7 @@ def server() -> Iterator[Server]:
             made = Server(info.kubeconfig, asyncio.run(tools.provide()))
             made.helm("install", "standfast-crds", str(CRDS), "--create-namespace")
             made.helm("install", "standfast", str(CHART))
-            wait = ("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
-            assert made.kubectl(*wait).code == 0
+            until_established(lambda: made.kubectl("get", "crd", "-o", "json").out)
             applied = made.kubectl("apply", "-f", str(EXAMPLE))
             assert applied.code == 0, applied.err
             for role in ROLES:

@@ -20,6 +20,7 @@ from standfast.api.crdgen import REPOSITORY
 from standfast.api.kinds import BY_NAME, KINDS, Kind
 from standfast.lab import kube, tools
 from standfast.lab.kubectl import until
+from tests.integration.kube_parts import until_established
 from tests.integration.lab_parts import lab_paths
 from tests.unit.api.documents import CHANGES, REFUSALS, RIGHT, Document, Refusal
 from tests.unit.api.statuses import STATUSES
@@ -100,8 +101,7 @@ def server(bare: Server) -> Server:
     done = bare.helm("install", "standfast-crds", str(REPOSITORY / "charts/standfast-crds"))
     assert done.code == 0, done.err
     assert "warning" not in done.err.lower()
-    waited = bare.kubectl("wait", "crd", "--all", "--for=condition=Established")
-    assert waited.code == 0, waited.err
+    until_established(lambda: bare.kubectl("get", "crd", "-o", "json").out)
 
     def published() -> str | None:
         path = f"/openapi/v3/apis/{API_VERSION}"

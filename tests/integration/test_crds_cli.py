@@ -27,6 +27,7 @@ from standfast.cli.completion import answers
 from standfast.cli.main import commands
 from standfast.lab import kube, tools
 from standfast.lab.kubectl import until
+from tests.integration.kube_parts import until_established
 from tests.integration.lab_parts import lab_paths
 from tests.unit.api import statuses
 
@@ -108,7 +109,7 @@ def desk() -> Iterator[Desk]:
             info = asyncio.run(kube.up(paths, "127.0.0.1"))
             sitting = Desk(info.kubeconfig, asyncio.run(tools.provide()))
             sitting.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
-            sitting.kubectl("wait", "crd", "--all", "--for=condition=Established")
+            until_established(lambda: sitting.kubectl("get", "crd", "-o", "json"))
             sitting.kubectl("apply", "-f", str(REPOSITORY / "examples/01-web-pair"))
             sitting.report("HACluster", "web", statuses.CLUSTER.to_object())
             yield sitting
