@@ -194,7 +194,7 @@ async def refused_requests(bed: Bed, active: Party) -> None:
     bed.token = 5
     await bed.status(active)
     old = await refused("GET", api.STATUS_PATH, api.MemberStatus, token=4)
-    assert (old.status, old.problem.reason) == (409, "Refused")
+    assert (old.status, old.problem.reason) == (409, "OldToken")
     assert "token is 4" in old.problem.problem
 
     other = await refused(
