@@ -326,9 +326,13 @@ class OperatorBed:
         claim: Callable[[dict[str, Any]], bool],
         of: str = "HACluster",
         name: str = CLUSTER,
-        within_s: float = 30,
+        within_s: float = 60,
     ) -> dict[str, Any]:
-        """Read an object until the claim holds."""
+        """Read an object until the claim holds.
+
+        The bound is no claim of speed: an operator that follows a killed one starts, and waits for
+        the end of its Lease, which takes 15 s by itself.
+        """
         seen: dict[str, Any] = {}
         try:
             async with asyncio.timeout(within_s):
