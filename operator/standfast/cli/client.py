@@ -16,6 +16,7 @@ import urllib3.exceptions
 from kubernetes import client as kube
 from kubernetes import config as kubeconfig
 
+from standfast.adapters.kube.endpoint import of_user
 from standfast.api.base import GROUP, VERSION, KubeObject
 from standfast.api.kinds import BY_NAME
 from standfast.api.parse import read
@@ -236,7 +237,7 @@ def _kubeconfig_faults(where: Where) -> Iterator[None]:
 def _only_in_a_pod() -> bool:
     if "KUBERNETES_SERVICE_HOST" not in os.environ or "KUBECONFIG" in os.environ:
         return False
-    return not Path("~/.kube/config").expanduser().exists()
+    return not of_user().exists()
 
 
 def _pod_namespace() -> str:

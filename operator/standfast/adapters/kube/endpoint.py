@@ -85,7 +85,7 @@ def load_endpoint(environment: Mapping[str, str] | None = None) -> Endpoint:
     account = Path(env.get("STANDFAST_SERVICE_ACCOUNT_DIR", str(SERVICE_ACCOUNT)))
     if env.get("KUBERNETES_SERVICE_HOST") and (account / "token").exists():
         return _of_pod(env, account)
-    path = Path(env.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    path = Path(env["KUBECONFIG"]) if env.get("KUBECONFIG") else of_user()
     if path.exists():
         return of_kubeconfig(path)
     raise UserError(
@@ -93,6 +93,15 @@ def load_endpoint(environment: Mapping[str, str] | None = None) -> Endpoint:
         f"is no {path}",
         remedy="set KUBECONFIG to a kubeconfig file",
     )
+
+
+def of_user() -> Path:
+    """Where `kubectl` looks by default; unexpanded for a user without a home, as in images."""
+    path = Path("~/.kube/config")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _of_pod(env: Mapping[str, str], account: Path) -> Endpoint:

@@ -1,7 +1,9 @@
 """Where the API server is: the pod's own first, then a kubeconfig."""
 
 import base64
+import pwd
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import yaml
@@ -82,6 +84,20 @@ def test_without_anything_the_remedy_is_a_command(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         load_endpoint({"KUBECONFIG": str(tmp_path / "none")})
     assert "KUBECONFIG" in raised.value.remedy
+
+
+def test_a_user_without_a_home_has_no_kubeconfig_and_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in an image: no HOME in the environment, and no line in `passwd`."""
+    monkeypatch.delenv("HOME", raising=False)
+
+    def nobody(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(UserError, match=r"there is no ~/\.kube/config"):
+        load_endpoint({})
 
 
 def test_secrets_are_not_printed() -> None:
