@@ -56,6 +56,10 @@ class Machine(Party):
 
     def start(self) -> None:
         self.boot = str(uuid.uuid4())
+        self.start_again()
+
+    def start_again(self) -> None:
+        """The agent alone, after an upgrade: the machine was not restarted."""
         self.directory.mkdir(parents=True, exist_ok=True)
         boot_file = self.directory / "boot_id"
         boot_file.write_text(self.boot + "\n")
