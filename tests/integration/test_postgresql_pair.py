@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import psycopg
 import pytest
 
+from standfast.adapters.postgresql.account import Done
+from standfast.adapters.postgresql.building import Builder
 from standfast.adapters.postgresql.server import postmaster, processes
 from standfast.ports.replication import Follower, Part, Replication
 from standfast.ports.resource import Presence
@@ -353,9 +355,21 @@ async def test_a_promotion_in_the_middle_of_a_base_backup() -> None:
 
 
 async def test_an_image_of_the_active_that_is_restored_is_copied_anew(
-    following: tuple[PgNode, PgNode],
+    following: tuple[PgNode, PgNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """F20: its log ends before the other one went its own way, so nothing is to rewind."""
+    """F20: its log ends before the other one went its own way, so nothing is to rewind.
+
+    The first rewind does not reach the other one: the log was replayed for it, which is no clean
+    stop.
+    """
+    refused = Done(1, "", "connection to server failed: FATAL: pg_hba.conf rejects connection")
+    run, asked = Builder._long, list[str]()
+
+    async def refused_once(self: Builder, argv: Sequence[str]) -> Done:
+        asked.append(argv[0])
+        return refused if len(asked) == 1 else await run(self, argv)
+
+    monkeypatch.setattr(Builder, "_long", refused_once)
     a, b = following
     await in_sync(a, b)
     a.sql("INSERT INTO written VALUES (1)")
@@ -381,6 +395,7 @@ async def test_an_image_of_the_active_that_is_restored_is_copied_anew(
     b.lead(a)
     await a.until_follows()
     assert numbers(a) == list(range(1, 5002))
+    assert [name.rpartition("/")[2] for name in asked] == [*["pg_rewind"] * 2, "pg_basebackup"]
     assert "CopyMade" in [note.kind for note in a.sink.notes]
 
 

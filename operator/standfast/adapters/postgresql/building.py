@@ -147,10 +147,12 @@ class Builder:
             TransientError: It did not work. When the note says so afterwards, the files are of no
                 use any more.
         """
+        note = self._notes.read()
         if not control.is_clean:
+            note = msgspec.structs.replace(note, building=Building.REPLAYED)
+            await self._notes.write(note)
             await self._recover()
         saved = await self._save_log(source.history, mine, control)
-        note = self._notes.read()
         begun = msgspec.structs.replace(note, building=Building.REWIND)
         await self._notes.write(begun)
         fields = {**source.fields, "dbname": "postgres"}
@@ -171,7 +173,7 @@ class Builder:
                 "than what this node once had, as of a restored image"
             )
         await self._account.shell(': > "$1"; sync "$1"', str(self._places.signal))
-        await self._notes.write(note)
+        await self._notes.write(msgspec.structs.replace(note, building=Building.NOTHING))
         return saved
 
     async def _recover(self) -> None:

@@ -37,6 +37,9 @@ class Building(Enum):
     NOTHING = ""
     BACKUP = "backup"
     REWIND = "rewind"
+    REPLAYED = "replayed"
+    """Its own log was replayed for a rewind. That ends with a checkpoint which the active has not:
+    what looks like a clean stop is none, and a log of the active does not fit behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,7 @@ def _wanted(copy: Copy, active: str, invitation: Invitation | None) -> Step:
             f"{active}: a standby needs the same major version",
             f"install PostgreSQL {invitation.version} on this node",
         )
-    if copy.building is not Building.NOTHING:
+    if copy.building in {Building.BACKUP, Building.REWIND}:
         return _with_files(copy, BaseBackup(f"an unfinished {copy.building.value} is replaced"))
     if copy.control is None or copy.history is None:
         return _with_files(copy, BaseBackup(f"there are no data yet: copying those of {active}"))
@@ -255,7 +258,8 @@ def _related(
         return BaseBackup(why)
     end = theirs.end_of(mine.timeline)
     # The log of a clean stop ends with its checkpoint: the active went on behind that, or did not.
-    has_nothing_more = control.is_clean and end is not None and control.checkpoint < end
+    is_clean = control.is_clean and copy.building is not Building.REPLAYED
+    has_nothing_more = is_clean and end is not None and control.checkpoint < end
     if relation is Kin.ANCESTOR and has_nothing_more:
         return StartStandby(f"following {active}, which took over all that was here")
     return _back(control, mine, active, invitation)

@@ -30,7 +30,7 @@ def distrust(
             remedy="let the agent copy one from the active node, or create it on the node that is "
             "listed first",
         )
-    if note.building is not Building.NOTHING:
+    if note.building in {Building.BACKUP, Building.REWIND}:
         return UserError(
             f"{resource}: the copy in {places.data} was being repaired ({note.building.value}) "
             f"and is incomplete",
