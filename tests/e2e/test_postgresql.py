@@ -4,19 +4,32 @@ The lab is one of its own, so the addresses of the example are moved to where it
 """
 
 import os
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 import pytest
 
-from standfast.errors import UserError
+from standfast.errors import TransientError, UserError
+from standfast.lab.agents import PROGRAM
 from standfast.lab.cluster import LabCluster
-from standfast.lab.databases import bring_up, kill_postmaster, settle, signal_server, vip
+from standfast.lab.databases import (
+    CLUSTER,
+    bring_up,
+    kill_postmaster,
+    settle,
+    signal_server,
+    sql,
+    vip,
+)
 from standfast.lab.installation import Wanted
 from standfast.lab.kubectl import until
-from standfast.lab.lab import Lab
+from standfast.lab.lab import Lab, LabVm
 from standfast.lab.ledger import Ledger
 from standfast.lab.writing import RunningWriter, longest_silence_ms
 from tests.e2e.conftest import mend
@@ -25,6 +38,9 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 NAME = "e2epg"
 RESTARTS = 3
+STUN_S = 4.0
+MARKS = 4
+"""So many records follow an image that was announced (ADR-0034)."""
 
 
 @dataclass
@@ -176,6 +192,72 @@ def test_what_was_given_up_waits_for_the_one_that_has_everything(orders: Orders)
     cluster.wait_active(active)
     with orders.writing():
         pass
+
+
+def test_f20_a_restored_image_of_the_active_comes_up_as_a_standby(orders: Orders) -> None:
+    """F18 as well: the image is taken while it serves, and that is no failover."""
+    lab, cluster = orders.lab, orders.cluster
+    old, new = cluster.active, cluster.standby
+    vm = lab.vm(old)
+    with orders.writing() as writing:
+        image, version = image_of(cluster, vm)
+        until("records newer than the image", lambda: not_beyond(cluster, old, version), 30)
+        writing.wait_for(50)
+        assert cluster.active == old
+        vm.off()
+        cluster.wait_active(new)
+        restored_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        restore(vm, image)
+        vm.on()
+        until("the restored node takes no part", lambda: not_halted(cluster, old), 30)
+        writing.wait_for(50)
+        time.sleep(3)  # longer than an election takes: what is tested is that nothing happens
+        assert "postgres" not in vm.exec(["ps", "-eo", "comm"]).split()
+        assert cluster.active == new
+        cluster.kubectl.standfast("replace", CLUSTER, old, "--yes")
+        vm.enroll(cluster.kubectl.standfast("enroll", CLUSTER, old, timeout_s=60).encode())
+        cluster.wait_role(old, "Standby")
+        settle(cluster)
+        writing.wait_for(50)
+    assert cluster.active == new
+    assert old not in lab.holders(vip(lab), restored_ns), "its address came back with the image"
+    assert sql(vm, "SELECT pg_is_in_recovery()") == "t"
+
+
+def image_of(cluster: LabCluster, vm: LabVm) -> tuple[Path, list[int]]:
+    """What a backup copies of a VM, and the newest record that is in it."""
+    disk = vm.machine.directory / "upper"
+    image = disk.with_name("image")
+    print("\n" + vm.exec([PROGRAM, "quiesce", "--stun", f"{STUN_S + 4:g}"], timeout_s=60))
+    version = cast("list[int]", cluster.agent_status(vm.name)["recordVersion"])
+    vm.freeze()
+    began = time.monotonic()
+    subprocess.run(["cp", "--archive", disk, image], check=True)
+    took_s = time.monotonic() - began
+    time.sleep(max(0.0, STUN_S - took_s))  # a stun longer than the lease, whatever the disk
+    vm.thaw()
+    vm.exec([PROGRAM, "thaw"], timeout_s=60)
+    print(f"copied in {took_s:.1f} s; record {version}")
+    return image, version
+
+
+def restore(vm: LabVm, image: Path) -> None:
+    disk = vm.machine.directory / "upper"
+    shutil.rmtree(disk)
+    image.rename(disk)
+
+
+def not_beyond(cluster: LabCluster, node: str, version: list[int]) -> str | None:
+    now = cast("list[int]", cluster.agent_status(node)["recordVersion"])
+    return None if now >= [version[0], version[1] + MARKS] else f"{now} after {version}"
+
+
+def not_halted(cluster: LabCluster, node: str) -> str | None:
+    try:
+        status = cluster.agent_status(node)
+    except TransientError as error:  # it does not listen yet
+        return str(error)
+    return None if status["halted"] else f"role {status['role']}"
 
 
 def test_a_second_resource_for_the_same_server_is_refused(orders: Orders) -> None:
