@@ -65,6 +65,8 @@ def attached(image: Path) -> Iterator[Disk]:
     finally:
         for point in reversed(disk.mounted_at()):
             run("umount", "--lazy", point)
+        # Nor is whoever gets the device next told of ours, in another lane perhaps.
+        run("blockdev", "--setrw", device)
         run("losetup", "--detach", device)
 
 

@@ -167,4 +167,6 @@ def _disk(uuid: str) -> DiskSpec:
 def _release(loop: str) -> None:
     """Lets go of a loop device; the kernel does when its last user is gone. It may be gone."""
     if loop and Path(loop).exists():
+        # The setting outlives the file: whoever gets the device next would find it read-only.
+        subprocess.run(["blockdev", "--setrw", loop], capture_output=True, check=False)
         subprocess.run(["losetup", "--detach", loop], capture_output=True, check=False)
