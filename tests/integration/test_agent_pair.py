@@ -1,7 +1,7 @@
 """Two agents and a witness as processes: enrolment, election, failover, in real time.
 
-Each test has its own subnet of 127/8. Times are printed (`-s`) and bounded loosely: the machine
-that runs tests is busy.
+Each test has its own subnet of 127/8. Times are printed (`-s`), not asserted: the machine that
+runs tests is busy, and `make bench` measures.
 """
 
 import asyncio
@@ -78,7 +78,6 @@ async def test_kill_of_the_holder_lets_the_other_serve(tmp_path: Path) -> None:
         )
         for resource in ("web", "vip"):
             assert started_at_ms(new, resource, began_ms) >= last_until_ms(old, resource)
-        assert took_ms < 4000
         old.start()
         await bed.until(old, lambda s: s.role == "Standby" and s.eligible)
         assert (await bed.status(new)).term == status.term
@@ -136,7 +135,6 @@ async def test_a_planned_switchover(tmp_path: Path) -> None:
         status = await bed.until(new, lambda s: s.role == "Active")
         took_ms = started_at_ms(new, "vip", began_ms) - began_ms
         print(f"\nswitchover: vip on the other after {took_ms} ms")
-        assert took_ms < 1500
         assert [proof.proof for proof in status.proofs] == ["Released"]
         stopped = [line for line in old.history() if line["what"] == "stopped"]
         assert [line["resource"] for line in stopped] == ["vip", "web"]
