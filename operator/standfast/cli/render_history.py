@@ -111,7 +111,8 @@ def _of_switchover(switchover: Switchover) -> Moved:
 
 def _of_record(record: FailoverRecord) -> Moved:
     status = record.status
-    proof = f", proof {status.proof}" if status.proof else ""
+    says_more = status.proof and str(status.proof) != str(status.cause)
+    proof = f", proof {status.proof}" if says_more else ""
     return Moved(
         at=status.started_at or record.metadata.creation_timestamp or _BEGINNING,
         kind="Failover",

@@ -27,3 +27,10 @@ def test_a_record_that_is_not_filled_yet_is_no_obstacle() -> None:
     (moved,) = moves([], [bare])
 
     assert moved.outcome == "not yet told"
+
+
+def test_a_cause_that_is_the_proof_as_well_is_said_once() -> None:
+    status = statuses.RECORD.model_copy(update={"cause": "PoweredOff", "proof": "PoweredOff"})
+    (moved,) = moves([], [screens.record().model_copy(update={"status": status})])
+
+    assert moved.outcome == "PoweredOff"
