@@ -7,9 +7,9 @@ UV := tests/tools/uv
 RUN := $(UV) run --frozen --no-sync
 PYTEST := $(RUN) pytest
 # Tests that mostly wait run side by side, each in a lane of its own (tests/lanes). Those of the whole
-# measure outages as well: as many at a time as there are cores.
+# measure outages as well, and a lab beside theirs would be in the figures: one at a time.
 LANES ?= $(shell expr $$(nproc) + 1)
-E2E_LANES ?= $(shell nproc)
+E2E_LANES ?= 1
 lanes = -p tests.lanes.plugin --dist loadfile --no-loadscope-reorder \
   --tx '$(1)*popen//python=tests/lanes/lane'
 
