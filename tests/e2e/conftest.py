@@ -16,6 +16,7 @@ import pytest
 from standfast.errors import UserError
 from standfast.lab.cluster import LabCluster, bring_up
 from standfast.lab.installation import Wanted
+from standfast.lab.kubectl import until
 from standfast.lab.lab import Lab
 from standfast.lab.outages import Summary
 from standfast.lab.probing import RunningProbe
@@ -25,6 +26,8 @@ NAME = "e2e"
 EXAMPLE = checkout() / "examples/01-web-pair"
 VIP = "10.77.1.100"
 CALM_S = 1.5
+FOUND_S = 10.0
+"""What F12 promises."""
 
 
 @dataclass
@@ -63,6 +66,18 @@ class Pair:
         assert watch.summary.both_s == 0, f"two VMs answered for {watch.summary.both_s} s"
         held_s = self.lab.both_held_s(VIP, watch.began_ns)
         assert held_s == 0, f"two kernels held the address at once for {held_s} s"
+
+    def stop_a_stranger(self) -> None:
+        """Starts the application by hand on the standby: it is found and stopped (F12)."""
+        vm = self.lab.vm(self.standby)
+        vm.exec(["systemctl", "start", "web.service"])
+
+        def look() -> str | None:
+            state = vm.exec(["systemctl", "is-active", "web.service"], check=False).strip()
+            return None if state in {"inactive", "failed"} else f"web.service is {state}"
+
+        took_s = until("the stranger is stopped", look, FOUND_S, every_s=0.05)
+        print(f"\na stranger on {self.standby} stopped after {took_s:.2f} s")
 
     def records(self) -> list[dict[str, object]]:
         document = self.cluster.kubectl.get("failoverrecord")

@@ -76,6 +76,7 @@ def test_a_wiped_standby_joins_again_as_another_member(pair: Pair) -> None:
     pair.cluster.wait_settled()
     assert watch.outage_s < UNNOTICED_S, watch.summary
     assert pair.cluster.active == pair.active
+    pair.stop_a_stranger()
 
 
 def uid_of(pair: Pair) -> object:

@@ -1,29 +1,16 @@
 """What starts without having asked: found, reported, and stopped where it may not be."""
 
-import time
-
 import pytest
 
-from standfast.lab.kubectl import until
 from tests.e2e.conftest import Pair
 
 pytestmark = pytest.mark.lab
-
-FOUND_S = 10.0
 
 
 def test_f12_a_unit_started_by_hand_on_the_standby_is_stopped_and_reported(pair: Pair) -> None:
     vm = pair.lab.vm(pair.standby)
     with pair.watched() as watch:
-        vm.exec(["systemctl", "start", "web.service"])
-        begin = time.monotonic()
-
-        def look() -> str | None:
-            state = vm.exec(["systemctl", "is-active", "web.service"], check=False).strip()
-            return None if state in {"inactive", "failed"} else f"web.service is {state}"
-
-        until("the stranger is stopped", look, FOUND_S, every_s=0.05)
-        print(f"\nstopped after {time.monotonic() - begin:.2f} s")
+        pair.stop_a_stranger()
     assert watch.outage_s < 0.3, watch.summary
     assert "did not start" in vm.logs("standfast-agent")
     assert pair.cluster.active == pair.active

@@ -1071,6 +1071,14 @@ IDENTITY = (
         "    state = replace(state, last_term=term, stand_at_ms=first_at_ms)",
     ),
     Mutant(
+        "joined-node-stops-nothing",
+        "Restart: a node that joins stops first once a config names it",
+        "core/quorum.py",
+        "    _look_who_joined(turn, state)\n",
+        "",
+        dagger=True,
+    ),
+    Mutant(
         "answered-before-fsync",
         "Durable before sent",
         "core/turn.py",

@@ -222,7 +222,7 @@ class RecordCommitted:
 
 
 class Loss(Enum):
-    """Why a lease ended otherwise than by release."""
+    """Why a lease ended otherwise than by release, or why nothing may run without ever one."""
 
     EXPIRED = "LeaseExpired"
     SUPERSEDED = "Superseded"
@@ -230,6 +230,7 @@ class Loss(Enum):
     CLOCK = "ClockStoodStill"
     HALTED = "Halted"
     RESTARTED = "AgentRestarted"
+    JOINED = "Joined"
 
 
 @dataclass(frozen=True, slots=True)

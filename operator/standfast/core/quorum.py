@@ -164,6 +164,7 @@ def step(state: State, event: Event, now_ms: int) -> tuple[State, tuple[Effect, 
         return turn.finish()
     _look_at_the_clock(turn)
     _take(turn, event)
+    _look_who_joined(turn, state)
     # A stop is told once, and a step whose write the disk refuses counts as lost: so what would be
     # written next, a candidacy, waits for a step of its own.
     if not isinstance(event, Stopped):
@@ -177,6 +178,15 @@ def _look_at_the_clock(turn: Turn) -> None:
     if lease is not None and turn.now_ms >= lease.lease_until_ms:
         late_ms = turn.now_ms - lease.lease_until_ms
         turn.lose(Loss.EXPIRED, f"the lease of term {lease.term} ended {late_ms} ms ago")
+
+
+def _look_who_joined(turn: Turn, before: State) -> None:
+    """A data node that a config names at last begins as one that starts: what runs, stops."""
+    me = turn.config.member(turn.me)
+    was_named = before.record.config.member(before.me) is not None
+    if me is None or me.kind is not MemberKind.DATA or was_named:
+        return
+    turn.stop_first("this node has just become a member, and nothing may run that never asked")
 
 
 def _take(turn: Turn, event: Event) -> None:

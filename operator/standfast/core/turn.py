@@ -159,6 +159,11 @@ class Turn:
         )
         self._stops.append(EmergencyStop(held.term, loss, message))
 
+    def stop_first(self, message: str) -> None:
+        """A node that has become a member: nothing is stood for before nothing is seen to run."""
+        self.state = replace(self.state, must_stop=0)
+        self._stops.append(EmergencyStop(0, Loss.JOINED, message))
+
     def halt(self, message: str) -> None:
         """This member takes no part any more; a person enrols it as a new one."""
         self.lose(Loss.HALTED, message)

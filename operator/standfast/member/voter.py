@@ -22,6 +22,7 @@ from standfast.core.events import (
     Halted,
     LeaseExtended,
     LeaseWon,
+    Loss,
     Persist,
     ProofFound,
     RecordCommitted,
@@ -231,6 +232,9 @@ class Voter:
                     "A majority holds the first record of the term",
                     _first_record(record),
                 )
+            case EmergencyStop(_, Loss.JOINED, message):
+                why = values(error=message)
+                chronicle.note("MemberNow", "Became a member, stopping what runs", why)
             case EmergencyStop(term, loss, message):
                 why = values(term=term, reason=loss.value, error=message)
                 chronicle.note("LeaseLost", "The lease ended, stopping everything", why)

@@ -4,6 +4,7 @@ import pytest
 
 from standfast.core import quorum
 from standfast.core.events import (
+    ChangeRequested,
     EmergencyStop,
     FencedReported,
     GaveUp,
@@ -19,7 +20,7 @@ from standfast.core.messages import Fenced
 from standfast.core.quorum import Adopted
 from standfast.core.record import DataMode, Proof
 from standfast.core.state import RUNS_KEPT
-from tests.unit.core.small_world import A, B, C, W, World, config_of
+from tests.unit.core.small_world import A, B, C, W, World, X, config_of, member
 
 
 @pytest.fixture
@@ -134,6 +135,30 @@ def test_a_restarted_agent_without_a_deadline_stops_first(world: World) -> None:
     assert stops[-1].loss is Loss.RESTARTED
     world.run(3_000)
     assert len(world.serving()) == 1
+
+
+def test_a_node_that_joins_stops_what_runs_before_it_stands() -> None:
+    """No config names it when it starts, so nothing was stopped then."""
+    world = World(config_of(A, B, W), others=(C, X))
+    world.run(3_000)
+    (old,) = world.serving()
+    assert not world.seen(EmergencyStop, C)
+    world.stops_by_itself = False
+    for members in ((A, B, W, C), (A, B, W, C, X)):
+        config = world.states[old].record.config
+        added = tuple(member(uid) for uid in members)
+        world.tell(old, ChangeRequested(config.id, added, config.timing))
+        world.run(1_000)
+    (stop,) = [e for e in world.seen(EmergencyStop, C) if isinstance(e, EmergencyStop)]
+    assert stop.loss is Loss.JOINED
+    assert not world.seen(EmergencyStop, X), "nothing runs on a witness"
+    world.local(B if old == A else A, eligible=False)
+    world.crash(old)
+    world.run(6_000)
+    assert world.serving() == [], "it has not verified that nothing runs"
+    world.tell(C, Stopped())
+    world.run(3_000)
+    assert world.serving() == [C]
 
 
 def test_a_rebooted_witness_keeps_its_promise(world: World) -> None:
