@@ -9,8 +9,7 @@ name. An emergency takes the disk away from under held writes: they fail, they d
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 from standfast.adapters.disks.clearing import Clearing
 from standfast.adapters.disks.programs import Programs
@@ -22,10 +21,10 @@ from standfast.adapters.drbd.keeping import Keeping
 from standfast.adapters.drbd.plan import Answer, Begin, Do, Stage
 from standfast.adapters.drbd.reading import Seen
 from standfast.adapters.drbd.telling import alerts_of, of_active, of_standby
+from standfast.adapters.drivers.alarms import Alarms
 from standfast.adapters.drivers.host import DriverHost
+from standfast.adapters.drivers.passes import Passes
 from standfast.adapters.drivers.tenure import Tenure
-from standfast.adapters.postgresql.alarms import Alarms
-from standfast.adapters.postgresql.passes import Passes
 from standfast.errors import StandfastError, TransientError, UserError
 from standfast.ports.events import Alert
 from standfast.ports.replication import Leader, Part, Place, Replication
@@ -76,7 +75,6 @@ class DrbdDriver:
         self._questions = 0  # ever asked
         self._open_questions = 0
         self._wants_verify = False
-        self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._news: Callable[[], None] = _nothing
 
@@ -88,23 +86,23 @@ class DrbdDriver:
 
     def settle(self, place: Place) -> None:
         self._place = place
-        self._wake.set()
+        self._passes.wake()
 
     def follow(self, leader: Leader | None) -> None:
         if leader != self._leader:
             self._leader = leader
-            self._wake.set()
+            self._passes.wake()
 
     def require(self, members: frozenset[str]) -> None:
         if members != self._required:
             self._required = members
             self._moved.set()
-            self._wake.set()
+            self._passes.wake()
 
     def tune(self, knobs: Mapping[str, int | bool | None]) -> None:
         self._keeping.tune(self._config.tuned(knobs))
         self._upkept_ms = None
-        self._wake.set()
+        self._passes.wake()
 
     async def prepare(self) -> None:
         """A secondary is demoted in no time."""
@@ -162,7 +160,7 @@ class DrbdDriver:
     async def start(self, lease_until_ms: int | None) -> None:
         del lease_until_ms  # without the lease no record lets writes go on alone
         attempt = self._tenure.begin()
-        with self._call():
+        with self._passes.held():
             await self._passes.end()
             self._stage = Stage.BECOMING
             try:
@@ -173,7 +171,7 @@ class DrbdDriver:
             self._tenure.is_ours = self._tenure.is_up = True
             self._stage = Stage.ACTIVE
             self._upkept_ms = None
-        self._wake.set()
+        self._passes.wake()
 
     async def _become(self, attempt: int) -> None:
         keeping, place = self._keeping, self._place
@@ -229,7 +227,7 @@ class DrbdDriver:
     # ---------------------------------------------------------------- stop and kill
 
     async def stop(self, budget_ms: int) -> None:
-        with self._tenure.ending(), self._call():
+        with self._tenure.ending(), self._passes.held():
             self._leave()
             await self._passes.end()
             said = ""
@@ -250,7 +248,7 @@ class DrbdDriver:
                 return  # no DRBD here
 
     async def kill(self) -> None:
-        with self._tenure.ending(), self._call():
+        with self._tenure.ending(), self._passes.held():
             self._leave()
             await self._passes.end()
             while not await self._is_taken_away():  # noqa: ASYNC110 no event tells it
@@ -328,7 +326,7 @@ class DrbdDriver:
                     pass
         except StandfastError as error:
             return 1, f"{error.problem} ({error.remedy})" if error.remedy else error.problem
-        self._wake.set()
+        self._passes.wake()
         return 0, "noted"
 
     async def _asked_to_go_alone(self) -> Reply:
@@ -365,7 +363,7 @@ class DrbdDriver:
         leader, place = self._leader, self._place
         self._keeping.other(place)
         assert place is not None, "it has another node"
-        with self._call():
+        with self._passes.held():
             await self._passes.end()
             told = read_invitation(b"" if leader is None else leader.invitation)
             return await self._keeping.discard(place, told, generation)
@@ -375,7 +373,6 @@ class DrbdDriver:
     async def tend(self, news: Callable[[], None]) -> None:
         self._news = news
         while True:
-            self._wake.clear()
             before = (self._replication, self._invitation)
             error = await self._passes.one()
             said = error is not None and self._passes.failures >= PATIENCE
@@ -385,9 +382,7 @@ class DrbdDriver:
             if (self._replication, self._invitation) != before:
                 news()
             usual_s = LEADING_S if self._stage is Stage.ACTIVE else FOLLOWING_S
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._passes.pause_s(usual_s)):
-                    await self._wake.wait()
+            await self._passes.rest(usual_s)
 
     async def _look(self) -> None:
         """One pass."""
@@ -462,16 +457,6 @@ class DrbdDriver:
         if seen.is_in_touch:
             return f"active, {other}: {plan.progress(seen)}"
         return f"active alone: {other} is not connected ({seen.connection})"
-
-    @contextmanager
-    def _call(self) -> Iterator[None]:
-        """No pass begins meanwhile."""
-        self._passes.hold()
-        try:
-            yield
-        finally:
-            self._passes.go_on()
-            self._wake.set()
 
     async def close(self) -> None:
         await self._passes.end()

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from standfast.adapters.drivers.alarms import Alarms
 from standfast.adapters.drivers.boot import settled_at_boot
 from standfast.adapters.drivers.host import DriverHost
+from standfast.adapters.drivers.passes import Passes
 from standfast.adapters.drivers.unit_findings import concerns, obstacle
 from standfast.adapters.postgresql import health
-from standfast.adapters.postgresql.alarms import Alarms
 from standfast.adapters.postgresql.config import PostgresqlConfig
 from standfast.adapters.postgresql.following import Following
 from standfast.adapters.postgresql.heartbeat import Heartbeat
@@ -27,7 +28,6 @@ from standfast.adapters.postgresql.kit import Kit
 from standfast.adapters.postgresql.leading import Leading
 from standfast.adapters.postgresql.mark import Mark
 from standfast.adapters.postgresql.note import Note, Notebook
-from standfast.adapters.postgresql.passes import Passes
 from standfast.adapters.postgresql.plan import Running
 from standfast.adapters.postgresql.role import PasswordFile
 from standfast.adapters.postgresql.server import Postmaster, processes, tell, until_ended
@@ -94,7 +94,6 @@ class PostgresqlDriver:
         self._heartbeat: Heartbeat | None = None
         self._lost_ms: int | None = None
         self._noted = ""
-        self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._news: Callable[[], None] = _nothing
 
@@ -109,17 +108,17 @@ class PostgresqlDriver:
 
     def settle(self, place: Place) -> None:
         self._place = place
-        self._wake.set()
+        self._passes.wake()
 
     def follow(self, leader: Leader | None) -> None:
         if leader != self._leader:
             self._leader = leader
-            self._wake.set()
+            self._passes.wake()
 
     def require(self, members: frozenset[str]) -> None:
         self._required = members
         self._leading.required = members
-        self._wake.set()
+        self._passes.wake()
 
     async def prepare(self) -> None:
         if self._active is not None:
@@ -275,7 +274,7 @@ class PostgresqlDriver:
                 raise TransientError(f"{self.name}: the server ended while it became active")
             self._active = server
             self._moved.set()
-        self._wake.set()
+        self._passes.wake()
 
     async def _until_known(self) -> Running:
         """A server that is starting or ending gets the time it needs; the caller's is limited."""
@@ -452,16 +451,13 @@ class PostgresqlDriver:
     async def tend(self, news: Callable[[], None]) -> None:
         self._news = news
         while True:
-            self._wake.clear()
             before = (self._replication, self._invitation)
             error = await self._passes.one()
             self._say_trouble(error)
             if (self._replication, self._invitation) != before:
                 self._tell()
             usual_s = LEADING_S if self._active is not None else FOLLOWING_S
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._passes.pause_s(usual_s)):
-                    await self._wake.wait()
+            await self._passes.rest(usual_s)
 
     async def _look(self) -> None:
         """One pass."""
@@ -505,13 +501,9 @@ class PostgresqlDriver:
     @contextmanager
     def _call(self) -> Iterator[None]:
         """No pass begins meanwhile."""
-        self._passes.hold()
         self._attempt += 1
-        try:
+        with self._passes.held():
             yield
-        finally:
-            self._passes.go_on()
-            self._wake.set()
 
     async def close(self) -> None:
         await self._end_heartbeat()

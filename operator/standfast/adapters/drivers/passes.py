@@ -1,7 +1,9 @@
 """One pass after the other, each to be broken off at any moment; pauses grow with failures."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from standfast.errors import StandfastError
 
@@ -19,6 +21,7 @@ class Passes:
         self._look = look
         self._task: asyncio.Task[None] | None = None
         self._holds = 0
+        self._wake = asyncio.Event()
         self.failures = 0
 
     async def one(self) -> StandfastError | None:
@@ -27,6 +30,7 @@ class Passes:
         Returns:
             What it failed with; None when it did not, or was broken off.
         """
+        self._wake.clear()
         if self._holds:
             return None
         task = self._task = asyncio.create_task(self._run())
@@ -48,12 +52,19 @@ class Passes:
     async def _run(self) -> None:
         await self._look()
 
-    def hold(self) -> None:
-        """No pass begins until `go_on` was called as often."""
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No pass begins meanwhile; afterwards one does at once."""
         self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            self.wake()
 
-    def go_on(self) -> None:
-        self._holds -= 1
+    def wake(self) -> None:
+        """Something has changed: the next pass begins now."""
+        self._wake.set()
 
     @property
     def is_held(self) -> bool:
@@ -65,6 +76,9 @@ class Passes:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    def pause_s(self, usual_s: float) -> float:
-        """How long until the next one."""
-        return min(usual_s * 2.0 ** min(self.failures, 8), AGAIN_S_MAX)
+    async def rest(self, usual_s: float) -> None:
+        """Wait until the next one is due; longer the more in a row have failed."""
+        pause_s = min(usual_s * 2.0 ** min(self.failures, 8), AGAIN_S_MAX)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._wake.wait()
