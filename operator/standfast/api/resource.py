@@ -345,8 +345,8 @@ class Drbd(Model):
     replication: Replicating = Field(
         default=Replicating.SYNCHRONOUS,
         description="Synchronous (DRBD's protocol C): a write is acknowledged when both copies "
-        "have it. When one is lost, writes wait until the quorum has noted it, about three "
-        "seconds, and go on alone. Asynchronous is refused.",
+        "have it. When one is lost, writes wait some seconds, until that is noticed and the "
+        "quorum has noted it, and go on alone. Asynchronous is refused.",
     )
     resync_rate: Annotated[int, Field(ge=1, le=4096)] | None = Field(
         default=None,
