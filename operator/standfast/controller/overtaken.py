@@ -60,6 +60,14 @@ def hindrance(
             "the old one since, so it cannot follow"
         )
         return said, f"kubectl standfast replace {cluster} {behind[0].name}"
+    # Two orders of one incarnation name the same members, or their majorities need not meet.
+    removed = [member.name for member in members if before.member(member.uid) is None]
+    if removed:
+        listed = ", ".join(removed)
+        return (
+            f"{listed} was removed from the members that {names} goes by since the recovery began",
+            f"kubectl standfast replace {cluster} {removed[0]}",
+        )
     answer = {status.member_uid for status in heard if not status.halted}
     silent = [member.name for member in members if member.uid not in answer]
     if silent:

@@ -11,7 +11,7 @@ from standfast.controller import overtaken
 from standfast.controller.calling import Door
 from standfast.controller.listening import Line
 from standfast.core.ids import BootId, MemberUid, Version
-from standfast.core.record import Holder, Proof, Record
+from standfast.core.record import Config, Holder, Proof, Record
 from standfast.core.recovering import recovered_record
 from standfast.wire.api import MemberStatus
 from tests.unit.controller.test_words import line, passed, problem
@@ -33,8 +33,13 @@ def status(uid: MemberUid, *, took: bool = False, term: int = 9, **changes: Any)
     return msgspec.structs.replace(found, record_version=tuple(version), **changes)
 
 
-def said(*heard: MemberStatus, proven: frozenset[MemberUid] = OUT, order: Record = ORDER) -> str:
-    found = overtaken.hindrance(order, heard, FIVE, proven, "orders")
+def said(
+    *heard: MemberStatus,
+    proven: frozenset[MemberUid] = OUT,
+    order: Record = ORDER,
+    before: Config = FIVE,
+) -> str:
+    found = overtaken.hindrance(order, heard, before, proven, "orders")
     return "" if found is None else " / ".join(found)
 
 
@@ -73,6 +78,13 @@ def test_a_majority_that_took_it_goes_on_and_the_other_joins_anew() -> None:
 )
 def test_in_doubt_it_is_not_made_anew(heard: tuple[MemberStatus, ...], sentence: str) -> None:
     assert sentence in said(*heard)
+
+
+def test_it_is_not_made_anew_of_other_members() -> None:
+    """One that names A and B, and one that names B alone: each has a majority of its own."""
+    found = said(status(A, took=True), status(B), before=config_of(B, C, W, X))
+    assert found.startswith("node-a was removed from the members that b goes by")
+    assert found.endswith("kubectl standfast replace orders node-a")
 
 
 def test_who_has_gone_on_from_it_is_left_alone() -> None:
