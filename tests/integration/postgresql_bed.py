@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from pathlib import Path
@@ -290,6 +290,26 @@ class PgNode:
     def value(self, statement: str) -> str:
         (row,) = self.sql(statement)
         return str(row[0])
+
+    @contextlib.contextmanager
+    def stunned(self) -> Iterator[None]:
+        """Holds the whole server up, as a hypervisor does that takes an image.
+
+        The postmaster is first, so nothing new begins; what was about to end may end meanwhile.
+        """
+        server = postmaster(self.data)
+        assert server is not None, f"no server works in {self.data}, so none can be held up"
+        os.kill(server.pid, signal.SIGSTOP)
+        held = processes(self.data)
+        try:
+            for pid in held:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in held:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def power_off(self) -> None:
         """Kills everything of the server at once."""

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
-import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -13,7 +11,7 @@ import pytest
 
 from standfast.adapters.postgresql.account import Done
 from standfast.adapters.postgresql.building import Builder
-from standfast.adapters.postgresql.server import postmaster, processes
+from standfast.adapters.postgresql.server import postmaster
 from standfast.ports.replication import Follower, Part, Replication
 from standfast.ports.resource import Presence
 from tests.integration.postgresql_bed import APP, PgNode, Writer, nodes
@@ -374,12 +372,8 @@ async def test_an_image_of_the_active_that_is_restored_is_copied_anew(
     await in_sync(a, b)
     a.sql("INSERT INTO written VALUES (1)")
     a.driver.require(frozenset())
-    stopped = processes(a.data)
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    image = shutil.copytree(a.data, a.root / "image")
-    for pid in stopped:
-        os.kill(pid, signal.SIGCONT)
+    with a.stunned():
+        image = shutil.copytree(a.data, a.root / "image")
     await in_sync(a, b)
     a.sql("INSERT INTO written SELECT generate_series(2, 5000)")
     a.power_off()
