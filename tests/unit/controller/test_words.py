@@ -16,8 +16,9 @@ from standfast.controller.calling import Caller, Door
 from standfast.controller.errands import Errands
 from standfast.controller.listening import Line
 from standfast.controller.members import Act
+from standfast.controller.recoveries import _known
 from standfast.controller.sites import Provision, Site
-from standfast.controller.words import Words, _known
+from standfast.controller.words import Words
 from standfast.core.ids import BootId, MemberUid, Version
 from standfast.core.record import Config, DataMode, Holder, Proof, Record
 from standfast.core.recovering import Known, recovered_record
