@@ -84,7 +84,7 @@ load: setup ## What measures a machine under load or boots a full one: guard, wa
 	$(PYTEST) tests/integration -q --timeout 600 -m load
 
 .PHONY: chaos
-chaos: setup ## Random faults on a real pair: RUNS=n SEED=s [EXAMPLE=web|postgresql]
+chaos: setup ## Random faults on a real pair: RUNS=n SEED=s [EXAMPLE=web|postgresql|postgresql-async]
 	$(RUN) python -m standfast.lab.chaos --runs $(or $(RUNS),20) --seed $(or $(SEED),1) \
 	  --example $(or $(EXAMPLE),web)
 

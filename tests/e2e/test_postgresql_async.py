@@ -9,7 +9,15 @@ import pytest
 
 from standfast.errors import UserError
 from standfast.lab.cluster import LabCluster
-from standfast.lab.databases import Variant, bring_up, settle, signal_server, vip, write_ahead
+from standfast.lab.databases import (
+    WRITE_BYTES_MIN,
+    Variant,
+    bring_up,
+    settle,
+    signal_server,
+    vip,
+    write_ahead,
+)
 from standfast.lab.installation import Wanted
 from standfast.lab.kubectl import until
 from standfast.lab.lab import Lab
@@ -20,8 +28,6 @@ pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
 NAME = "e2epgasync"
 BOUND_BYTES = 256 << 10
-WRITE_BYTES_MIN = 64
-"""A row of the writer takes more than this of the log: so many rows fit into the bound at most."""
 ROWS_MAX = BOUND_BYTES // WRITE_BYTES_MIN
 
 

@@ -22,6 +22,8 @@ DATA = "/var/lib/postgresql/15/main"
 SETTINGS = "/etc/postgresql/15/main"
 APP = "app"
 INIT_S = 180.0
+WRITE_BYTES_MIN = 64
+"""A row of the writer takes more than this of the log: so many rows fit into a bound at most."""
 _AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
 
 

@@ -64,7 +64,7 @@ def main(
     for number in range(first, first + runs):
         if time.monotonic() > until_s:
             break
-        drawn = plan.draw(seed, number, [plan.Kind(kind) for kind in kinds])
+        drawn = plan.draw(seed, number, {plan.Kind(kind) for kind in kinds} or subject.kinds)
         print(f"{number:4} {drawn.told()}", flush=True)
         run: Run | None = None
         try:

@@ -17,8 +17,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 
 from standfast.errors import StandfastError, TransientError
+from standfast.lab import databases
 from standfast.lab.chaos import clocks, scarcity
-from standfast.lab.chaos.plan import Fault, Kind
+from standfast.lab.chaos.plan import Fault, Kind, Role
 from standfast.lab.chaos.scene import UNITS, Scene
 from standfast.lab.commands import NETNS_DIR
 from standfast.lab.rules import EVERYONE, Cut, Shape
@@ -82,6 +83,16 @@ def _network(break_: Do) -> Act:
         )
 
     return act
+
+
+@contextmanager
+def _blackout(scene: Scene, _: Fault, node: str) -> Iterator[None]:
+    """All VMs lose their power; this one comes back first, the others when the run is mended."""
+    for vm in scene.lab.vms():
+        vm.off(seen=False)
+    yield
+    with suppress(StandfastError):  # the operator has switched it on meanwhile
+        scene.lab.vm(node).on()
 
 
 @contextmanager
@@ -213,10 +224,17 @@ def _kill_app(scene: Scene, _: Fault, node: str) -> None:
     scene.lab.vm(node).exec(["systemctl", "kill", "--signal=SIGKILL", scene.app_unit], check=False)
 
 
+def _kill_replication(scene: Scene, fault: Fault, node: str) -> None:
+    """The server's process for it dies; PostgreSQL then ends all others and recovers."""
+    process = "walsender" if fault.role is Role.ACTIVE else "walreceiver"
+    databases.signal_server(scene.lab.vm(node), process, "KILL")
+
+
 ACTS: Mapping[Kind, Act] = {
     Kind.POWER_OFF: _moment(lambda scene, _, node: scene.lab.vm(node).off()),
     Kind.POWER_CUT: _moment(lambda scene, _, node: scene.lab.vm(node).off(seen=False)),
     Kind.RESET: _moment(lambda scene, _, node: scene.lab.vm(node).reset(seen=False)),
+    Kind.BLACKOUT: _blackout,
     Kind.STUN: _stun,
     Kind.ANNOUNCED_STUN: _announced_stun,
     Kind.KILL: _moment(_kill),
@@ -233,6 +251,7 @@ ACTS: Mapping[Kind, Act] = {
         lambda scene, fault, node: scene.lab.net.shape(node, Shape(loss=fault.size))
     ),
     Kind.APP_KILL: _moment(_kill_app),
+    Kind.REPLICATION_KILL: _moment(_kill_replication),
     Kind.WITNESS_CUT: _witness,
     Kind.OPERATOR_KILL: _moment(lambda scene, _, __: scene.lab.kill_operator()),
     Kind.API_SERVER_DOWN: _api_server,

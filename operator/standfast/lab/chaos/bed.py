@@ -6,13 +6,14 @@ Called by `campaign`. The lab may have any range of addresses; the example's are
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from standfast.errors import StandfastError
 from standfast.lab import databases, kubectl
 from standfast.lab.chaos import clocks
+from standfast.lab.chaos.plan import OF_DATABASES, Kind
 from standfast.lab.cluster import LabCluster, install_operator
 from standfast.lab.commands import run
 from standfast.lab.lab import Lab, LabVm
@@ -35,6 +36,8 @@ class Subject:
         conditions: What must be true before the next run.
         exclusive_processes: Whether the unit may run on one node only.
         writes: Whether a client writes, and its writes are counted.
+        max_data_loss: What one failover may lose of them, as the example would declare it;
+            empty when it may lose nothing.
         disk_mb: How large the disk of each VM is.
         prepare: Done in every VM before anything is applied.
         begin: Done once the pair has settled.
@@ -47,6 +50,7 @@ class Subject:
     conditions: tuple[str, ...] = ("Ready", "Protected")
     exclusive_processes: bool = True
     writes: bool = False
+    max_data_loss: str = ""
     disk_mb: int = 192
     prepare: Callable[[Lab], None] = lambda _: None
     begin: Callable[[LabCluster], None] = lambda _: None
@@ -54,6 +58,11 @@ class Subject:
     def address(self, lab: Lab) -> str:
         """The protected address."""
         return f"10.{lab.state.addressing.octet}.1.100"
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What can happen to it."""
+        return frozenset(Kind) - (frozenset() if self.writes else OF_DATABASES)
 
 
 def _install_databases(lab: Lab) -> None:
@@ -65,6 +74,18 @@ def _make_application(cluster: LabCluster) -> None:
     databases.make_application(cluster.lab.vm(cluster.active))
 
 
+_ORDERS = Subject(
+    example="02-postgresql",
+    cluster="orders",
+    unit=databases.UNIT,
+    group=f"system.slice/system-postgresql.slice/{databases.UNIT}",
+    conditions=("Ready", "InSync", "Protected"),
+    exclusive_processes=False,
+    writes=True,
+    disk_mb=768,
+    prepare=_install_databases,
+    begin=_make_application,
+)
 SUBJECTS: Mapping[str, Subject] = {
     "web": Subject(
         example="01-web-pair",
@@ -72,18 +93,8 @@ SUBJECTS: Mapping[str, Subject] = {
         unit="web.service",
         group="system.slice/web.service",
     ),
-    "postgresql": Subject(
-        example="02-postgresql",
-        cluster="orders",
-        unit=databases.UNIT,
-        group=f"system.slice/system-postgresql.slice/{databases.UNIT}",
-        conditions=("Ready", "InSync", "Protected"),
-        exclusive_processes=False,
-        writes=True,
-        disk_mb=768,
-        prepare=_install_databases,
-        begin=_make_application,
-    ),
+    "postgresql": _ORDERS,
+    "postgresql-async": replace(_ORDERS, max_data_loss="256Ki"),
 }
 
 
@@ -102,10 +113,10 @@ def make(lab: Lab, subject: Subject, scratch: Path, profile: str = EXAMPLE_PROFI
     subject.prepare(lab)
     install_operator(lab)
     cluster = LabCluster(lab, subject.cluster)
+    variant = databases.Variant(profile, subject.max_data_loss)
     example = moved(checkout() / "examples" / subject.example, lab, scratch)
     for file in example.glob("*.yaml"):
-        chosen = f"profile: {profile}"
-        file.write_text(file.read_text().replace(f"profile: {EXAMPLE_PROFILE}", chosen))
+        file.write_text(variant.applied(file.read_text()))
     cluster.apply(example)
     cluster.enroll()
     settle(cluster, subject, BUILT_S)

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from standfast.errors import StandfastError, TransientError
-from standfast.lab import databases, observe, power
+from standfast.lab import databases, kubectl, observe, power
 from standfast.lab.chaos import acts, bed, clocks, sight, verdict
 from standfast.lab.chaos.bed import Subject
 from standfast.lab.chaos.plan import Kind, Plan, Role
@@ -29,6 +30,8 @@ CALM_S = 1.0
 """Watched for so long after the last fault: what comes back late is seen."""
 RECOVERY_S = 90.0
 WRITES_AFTER = 20
+SAID_S = 30.0
+"""A FailoverRecord tells of a loss within that; the operator may have been struck as well."""
 NOT_WHOLE = "not whole again"
 """How the sentence begins that costs the lab."""
 Plant = Callable[[Scene, str], None]
@@ -43,7 +46,7 @@ class Outcome:
         plan: What was to happen.
         wrong: What was not as it must be.
         moot: Faults that found nothing to break.
-        lost: Acknowledged writes that are not there.
+        lost: Acknowledged writes that are not there; asynchronous, some may be.
         outage_s: The longest time in which no client was answered.
         mended_s: How long it took to undo what was left of the faults.
         recovery_s: From then until the pair would survive the next one.
@@ -54,6 +57,7 @@ class Outcome:
         woke_ms: How long the application lived on in VMs that woke from a stun too late.
         active: Who was active at the beginning.
         since_ns: Its beginning.
+        records: The FailoverRecords of the runs before.
     """
 
     plan: Plan
@@ -70,6 +74,7 @@ class Outcome:
     woke_ms: list[float] = field(default_factory=list)
     active: str = ""
     since_ns: int = 0
+    records: frozenset[str] = frozenset()
 
     def row(self) -> dict[str, object]:
         """For the record of the campaign."""
@@ -116,6 +121,7 @@ class Run:
         """Does it all, and judges."""
         lab, cluster = self.scene.lab, self.scene.cluster
         outcome = Outcome(self.plan, active=cluster.active, since_ns=_now_ns())
+        outcome.records = frozenset(records(cluster))
         nodes = {Role.ACTIVE: cluster.active, Role.STANDBY: cluster.standby, Role.NOBODY: ""}
         self.sight = Sight(sight.command(lab, self.subject.address(lab), self.subject.group))
         with self._client(outcome), self.sight:
@@ -190,10 +196,30 @@ class Run:
         found = [number for number in databases.numbers(lab, address) if number >= first]
         counted = judge(writing.acknowledged, found)
         outcome.lost = len(counted.lost)
-        if counted.lost:
-            outcome.wrong.append(f"acknowledged and lost: {counted.lost[:20]}")
+        if counted.lost and (above := self._above_what_was_said(outcome, len(counted.lost))):
+            outcome.wrong.append(f"acknowledged and lost: {counted.lost[:20]}{above}")
         if counted.twice:
             outcome.wrong.append(f"written twice: {counted.twice[:20]}")
+
+    def _above_what_was_said(self, outcome: Outcome, lost: int) -> str:
+        """Why a loss is none that was declared and said; empty when it was both."""
+        if not self.subject.max_data_loss:
+            return "; the data are synchronous"
+        bytes_min = lost * databases.WRITE_BYTES_MIN
+        kept = outcome.records
+
+        def unsaid() -> str | None:
+            rows = records(self.scene.cluster)
+            said = [row for name, row in rows.items() if name not in kept]
+            losses = [cast("Mapping[str, int]", row.get("dataLoss") or {}) for row in said]
+            told = sum(loss.get("bytesMax", 0) for loss in losses)
+            return None if bytes_min <= told else f"FailoverRecords said {told} bytes at most"
+
+        try:
+            kubectl.until("a loss is said", unsaid, SAID_S)
+        except TransientError as error:
+            return f"; {lost} writes are more than {bytes_min} bytes, and {error}"
+        return ""
 
     def _judge(self, outcome: Outcome, nodes: Mapping[Role, str]) -> None:
         lab, now_ns = self.scene.lab, _now_ns()
@@ -218,6 +244,14 @@ class Run:
         """What the hypervisor noted during the run."""
         noted = observe.load(power.observations(self.scene.lab.paths))
         return [one for one in noted if one.at_ns >= since_ns]
+
+
+def records(cluster: LabCluster) -> dict[str, Mapping[str, object]]:
+    """The status of every FailoverRecord, by its name."""
+    rows = cast(
+        "list[dict[str, dict[str, object]]]", cluster.kubectl.get("failoverrecord")["items"]
+    )
+    return {str(row["metadata"]["name"]): row.get("status") or {} for row in rows}
 
 
 def _serves(wait: Callable[[], object], outcome: Outcome) -> None:

@@ -27,6 +27,7 @@ class Kind(Enum):
     POWER_OFF = "power-off"
     POWER_CUT = "power-cut"
     RESET = "reset"
+    BLACKOUT = "blackout"
     STUN = "stun"
     ANNOUNCED_STUN = "announced-stun"
     KILL = "kill"
@@ -39,6 +40,7 @@ class Kind(Enum):
     ONE_NETWORK = "one-network"
     LOSS = "loss"
     APP_KILL = "app-kill"
+    REPLICATION_KILL = "replication-kill"
     WITNESS_CUT = "witness-cut"
     OPERATOR_KILL = "operator-kill"
     API_SERVER_DOWN = "api-server-down"
@@ -67,6 +69,8 @@ STUNS_S: Final = (0.2, 1.0, 2.0, 5.0, 20.0, 60.0)
 LOSSES: Final = (0.1, 0.3, 0.6)
 DELAYS_MS: Final = (20.0, 100.0, 400.0)
 STEPS_S: Final = (3600.0, -3600.0)
+OF_DATABASES: Final = frozenset({Kind.REPLICATION_KILL})
+"""What only a replicated database has."""
 DRAWS_MAX: Final = 50
 """A plan of few kinds may have no room for another fault."""
 SPREAD_S: Final = 3.0
@@ -79,7 +83,7 @@ class Fault:
 
     Args:
         kind: What.
-        role: To whom.
+        role: To whom; in a blackout, who comes back first.
         at_s: When, counted from the beginning of the run.
         lasts_s: How long; 0 for what is done in a moment.
         part: Whose process, for signals.
@@ -140,7 +144,8 @@ class Plan:
         for fault in self.faults:
             if fault.kind in _BORNE:
                 continue
-            if fault.role is not Role.STANDBY and fault.kind not in _OF_ONE_VOTER:
+            one = fault.role is Role.STANDBY or fault.kind in _OF_ONE_VOTER
+            if not one or fault.kind is Kind.BLACKOUT:
                 return False
             others += 1
         return others <= 1
@@ -212,6 +217,7 @@ _MOMENTS: Final = frozenset(
         Kind.RESET,
         Kind.KILL,
         Kind.APP_KILL,
+        Kind.REPLICATION_KILL,
         Kind.OPERATOR_KILL,
         Kind.SWITCHOVER,
     }
@@ -262,6 +268,7 @@ _WEIGHTS: Final[Mapping[Kind, int]] = {
     Kind.POWER_OFF: 3,
     Kind.POWER_CUT: 4,
     Kind.RESET: 2,
+    Kind.BLACKOUT: 3,
     Kind.STUN: 6,
     Kind.ANNOUNCED_STUN: 4,
     Kind.KILL: 5,
@@ -274,6 +281,7 @@ _WEIGHTS: Final[Mapping[Kind, int]] = {
     Kind.ONE_NETWORK: 3,
     Kind.LOSS: 4,
     Kind.APP_KILL: 3,
+    Kind.REPLICATION_KILL: 3,
     Kind.WITNESS_CUT: 3,
     Kind.OPERATOR_KILL: 2,
     Kind.API_SERVER_DOWN: 1,

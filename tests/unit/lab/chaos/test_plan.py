@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from standfast.lab.chaos.bed import SUBJECTS
 from standfast.lab.chaos.plan import (
     SPREAD_S,
     STUNS_S,
@@ -70,6 +71,13 @@ def test_only_the_kinds_that_were_named_are_drawn() -> None:
     assert {fault.kind for fault in drawn} == {Kind.DELAY, Kind.CLOCK_STEP}
 
 
+def test_what_only_a_database_has_does_not_happen_to_another_application() -> None:
+    kinds = SUBJECTS["web"].kinds
+    drawn = {fault.kind for n in range(1, RUNS) for fault in draw(7, n, kinds).faults}
+    assert drawn == kinds == set(Kind) - {Kind.REPLICATION_KILL}
+    assert SUBJECTS["postgresql"].kinds == set(Kind)
+
+
 def test_a_delayed_port_is_not_struck_by_the_switch_as_well() -> None:
     for number in range(1, 2 * RUNS):
         kinds = [fault.kind for fault in draw(7, number).faults]
@@ -86,6 +94,8 @@ def test_a_delayed_port_is_not_struck_by_the_switch_as_well() -> None:
         ([(Kind.VCENTER_DOWN, Role.NOBODY), (Kind.WITNESS_CUT, Role.NOBODY)], True),
         ([(Kind.POWER_CUT, Role.STANDBY)], True),
         ([(Kind.POWER_CUT, Role.STANDBY), (Kind.WITNESS_CUT, Role.NOBODY)], False),
+        ([(Kind.BLACKOUT, Role.STANDBY)], False),
+        ([(Kind.REPLICATION_KILL, Role.STANDBY)], True),
         ([(Kind.KILL, Role.ACTIVE)], False),
         ([(Kind.SWITCHOVER, Role.NOBODY)], False),
         ([(Kind.FULL_DISK, Role.ACTIVE)], False),
