@@ -49,6 +49,7 @@ class Runner:
         self._numbers = Numbers(node.paths.pods_dir / "numbers.json")
         self._wake = asyncio.Event()
         self._pods: dict[str, Pod] = {}
+        self._ended: set[str] = set()
         self._all, self._services, self._claims, self._volumes = (
             Mirror(api, path, self._wake.set)
             for path in (
@@ -102,6 +103,7 @@ class Runner:
             for pod in manifests
             if pod["spec"].get("nodeName") == self._node.name
         }
+        self._ended &= ours.keys()  # the mirror hears of an end after us
         for uid, pod in self._pods.items():
             if uid in ours:
                 pod.update(ours[uid])
@@ -110,7 +112,8 @@ class Runner:
         busy = {pod.label for pod in self._pods.values()}
         for uid, manifest in ours.items():
             label = label_of(manifest)
-            if uid in self._pods or label in busy or _has_ended(manifest):
+            taken = uid in self._pods or uid in self._ended or label in busy
+            if taken or _has_ended(manifest):
                 continue
             number = self._numbers.give(label, {pod.number for pod in self._pods.values()})
             if number is None:
@@ -125,6 +128,7 @@ class Runner:
 
     def _drop(self, uid: str, _task: asyncio.Task[None]) -> None:
         del self._pods[uid]
+        self._ended.add(uid)
         self._wake.set()
 
     async def _bind(self, pod: Json) -> None:
