@@ -17,7 +17,7 @@ from tests.bench.hollow import HollowAgents
 from tests.bench.hollow_cluster import HollowCluster
 from tests.bench.scale_bed import NAMESPACE, Plan, Watch, apply, hollow, kind, truth
 from tests.bench.soak_api import FaultyApi, Mood
-from tests.integration.operator_bed import CLUSTER, OperatorBed
+from tests.integration.operator_bed import CLUSTER, OperatorBed, condition
 
 EXTRA_MAX = 3
 """More resources of one cluster than it had."""
@@ -204,14 +204,7 @@ class Acts:
                 found.append(f"{name} is gone")
                 continue
             wanted = ("Ready", "Protected") if name == CLUSTER else ("Ready",)
-            lacking = [each for each in wanted if truth(document, each) != "True"]
-            is_old = document["status"].get("observedGeneration") != document["metadata"].get(
-                "generation"
-            )
-            is_busy = truth(document, "Reconciling") or truth(document, "Stalled")
-            if lacking or is_old or is_busy:
-                said = document["status"].get("message", "")
-                found.append(f"{name}: {', '.join(lacking) or 'not settled'}: {said}")
+            found += [f"{name}: {each}" for each in lacks(document, wanted)]
         return found
 
     @staticmethod
@@ -220,3 +213,17 @@ class Acts:
 
     async def _remove(self, of: str, name: str) -> None:
         await self.api.delete(kind(of).path(NAMESPACE, name), {})
+
+
+def lacks(document: dict[str, Any], wanted: tuple[str, ...]) -> list[str]:
+    """Conditions that are not as wanted, each with its own sentence, which says why."""
+    found = [(each, "True") for each in wanted] + [("Reconciling", ""), ("Stalled", "")]
+    lacking = [
+        f"{each} is {truth(document, each)}: {condition(document, each).get('message', '')}"
+        for each, right in found
+        if truth(document, each) != right
+    ]
+    seen = document.get("status", {}).get("observedGeneration")
+    if not lacking and seen != document["metadata"].get("generation"):
+        lacking.append(f"its generation {document['metadata'].get('generation')} was not seen yet")
+    return lacking

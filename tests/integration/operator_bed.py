@@ -230,8 +230,16 @@ class OperatorBed:
             content="application/apply-patch+yaml",
         )
 
-    async def declare(self, **changed: Any) -> None:
-        """Infrastructure, witness, cluster and two resources."""
+    async def declare(
+        self, on_failure: dict[str, Any] | None = None, **changed: Any
+    ) -> None:
+        """Infrastructure, witness, cluster and two resources.
+
+        Args:
+            on_failure: `spec.onFailure` of the resources, when not the default.
+            changed: Fields of the cluster's spec.
+        """
+        more = {} if on_failure is None else {"onFailure": on_failure}
         info = self.vcenter.info
         await self.client.apply(
             SECRETS,
@@ -255,7 +263,7 @@ class OperatorBed:
         await self.apply(
             "HAResource",
             "web",
-            {"clusterRef": {"name": CLUSTER}, "systemd": {"unit": "web.service"}},
+            {"clusterRef": {"name": CLUSTER}, "systemd": {"unit": "web.service"}, **more},
         )
         await self.apply(
             "HAResource",
@@ -264,6 +272,7 @@ class OperatorBed:
                 "clusterRef": {"name": CLUSTER},
                 "dependsOn": [{"name": "web"}],
                 "vip": {"address": "10.9.9.9/24"},
+                **more,
             },
         )
 

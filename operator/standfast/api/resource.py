@@ -427,7 +427,10 @@ class OnFailure(Model):
         default=3, description="Restarts in place within the window before `then` applies."
     )
     window: Annotated[Duration, between("1s", "24h")] = Field(
-        default="10m", description="Failures older than this are forgotten."
+        default="10m",
+        description="Failures older than this are forgotten. A node that handed over because of "
+        "them does not stand for as long, a minute at least, while another node serves: for so "
+        "long it protects nothing.",
     )
     then: Then = Field(
         default=Then.FAILOVER,

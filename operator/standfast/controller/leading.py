@@ -177,9 +177,7 @@ class Leading:
 
     async def _sweep(self) -> None:
         parts = self.parts
-        changed = await sweep(parts.client, parts.store, self._settings.watch_namespaces)
-        for key in changed:
-            self.news(key)
+        await sweep(parts.client, parts.store, self._settings.watch_namespaces, self.news)
 
     async def _sweep_for_ever(self) -> None:
         while True:
