@@ -53,8 +53,8 @@ EXITS = {0, 75, -signal.SIGKILL}
 """Asked to leave, lease lapsed, killed: nothing else is an end."""
 COOLS_DOWN = {"window": "1m"}
 """A node that handed over because a resource kept failing does not stand for this window, so the
-pair is not `Protected` for so long. These agents are not real-time, and on a busy machine what they
-run does fail: with the default of 10 minutes that outlasts a calm."""
+pair is not `Protected` for so long. These agents are not real-time, and on a busy machine what
+they run does fail: with the default of 10 minutes that outlasts a calm."""
 OUTAGE_S = 14.0
 """Longer than a lease without renewal."""
 

@@ -230,9 +230,7 @@ class OperatorBed:
             content="application/apply-patch+yaml",
         )
 
-    async def declare(
-        self, on_failure: dict[str, Any] | None = None, **changed: Any
-    ) -> None:
+    async def declare(self, on_failure: dict[str, Any] | None = None, **changed: Any) -> None:
         """Infrastructure, witness, cluster and two resources.
 
         Args:

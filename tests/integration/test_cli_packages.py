@@ -25,6 +25,7 @@ from standfast.lab import tools
 pytestmark = [pytest.mark.load, pytest.mark.timeout(600)]
 
 BIN = Path(sys.base_prefix) / "bin"
+UV = REPOSITORY / "tests/tools/uv"
 PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
@@ -123,18 +124,40 @@ def test_the_same_tree_gives_the_same_bytes(build: ModuleType, tmp_path: Path) -
     assert build.packed(tmp_path / "one") == build.packed(tmp_path / "two")
 
 
+def is_a_plugin(directory: Path, version: str) -> None:
+    """Kubectl finds it where the installer has put it, and it runs from there."""
+    programs = asyncio.run(tools.provide())
+    path = f"{directory}:/usr/bin:/bin"
+    assert "kubectl-standfast" in runs(programs.kubectl, "plugin", "list", PATH=path)
+    assert runs(programs.kubectl, "standfast", "--version", PATH=path).strip() == version
+    assert "switchover" in runs(programs.kubectl, "standfast", "--help", PATH=path)
+    assert "kubectl standfast" in runs(programs.kubectl, "standfast", "status", "-h", PATH=path)
+    completes = directory / "kubectl_complete-standfast"  # kubectl looks for this name
+    assert "switchover" in runs(completes, "swi", PATH=path)
+
+
 def test_uv_installs_it_as_a_tool(wheel: Path, tmp_path: Path) -> None:
     environment = {
         **PLAIN,
         "UV_TOOL_DIR": str(tmp_path / "tools"),
         "UV_TOOL_BIN_DIR": str(tmp_path / "bin"),
     }
-    subprocess.run(
-        [REPOSITORY / "tests/tools/uv", "tool", "install", "--quiet", "--python", sys.executable,
-         f"{wheel}[cli]"],
-        check=True, env=environment,
-    )  # fmt: skip
-    program = tmp_path / "bin" / "kubectl-standfast"
-    assert runs(program, "--version").strip() == wheel.name.split("-")[1]
-    assert "kubectl standfast" in runs(program, "status", "--help")
-    assert (tmp_path / "bin" / "kubectl_complete-standfast").exists(), "kubectl completes by it"
+    install = [UV, "tool", "install", "--quiet", "--python", sys.executable, f"{wheel}[cli]"]
+    subprocess.run(install, check=True, env=environment)
+    is_a_plugin(tmp_path / "bin", wheel.name.split("-")[1])
+    subprocess.run([UV, "tool", "uninstall", "standfast"], check=True, env=environment)
+    assert list((tmp_path / "bin").iterdir()) == []
+
+
+def test_pipx_installs_it(wheel: Path, tmp_path: Path) -> None:
+    environment = {
+        **PLAIN,
+        "PIPX_HOME": str(tmp_path / "pipx"),
+        "PIPX_BIN_DIR": str(tmp_path / "bin"),
+        "PIPX_MAN_DIR": str(tmp_path / "man"),
+    }
+    pipx = [UV, "tool", "run", "--quiet", "--python", sys.executable, "pipx"]
+    subprocess.run([*pipx, "install", "--quiet", f"{wheel}[cli]"], check=True, env=environment)
+    is_a_plugin(tmp_path / "bin", wheel.name.split("-")[1])
+    subprocess.run([*pipx, "uninstall", "standfast"], check=True, env=environment)
+    assert list((tmp_path / "bin").iterdir()) == []

@@ -39,8 +39,8 @@ def status(
 ) -> None:
     """Show CLUSTER on one screen, or all clusters as a table.
 
-    With -w it is redrawn in place on a terminal; into a pipe, it is written again whenever
-    something has changed.
+    With -w it is redrawn in place on a terminal, as much of it as there is room for. Into a pipe,
+    or where nothing can be redrawn (TERM=dumb), it is written again when something has changed.
     """
     if output:
         click.echo(_data(api, cluster, everywhere=all_namespaces, form=output), nl=False)
@@ -71,10 +71,12 @@ def _data(api: Api, name: str | None, *, everywhere: bool, form: str) -> str:
 
 def _follow(screen: Callable[[], RenderableType]) -> None:
     """Show the screen again and again; an API server that does not answer is said and awaited."""
-    if not sys.stdout.isatty():
+    console = text.console()
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
         _follow_in_pipe(screen)
         return
-    with Live(console=text.console(), auto_refresh=False, vertical_overflow="visible") as live:
+    # What does not fit is cut off: from above the screen no cursor brings a line back.
+    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             live.update(_or_fault(screen), refresh=True)
             time.sleep(_EVERY_S)

@@ -61,7 +61,9 @@ def console(stream: TextIO | None = None) -> Console:
 def plain(shown: RenderableType, width: int = _WIDTH_PIPED) -> str:
     """Return what a pipe would get, without trailing blanks."""
     into = io.StringIO()
-    Console(file=into, theme=_THEME, width=width, highlight=False).print(shown)
+    Console(file=into, theme=_THEME, width=width, highlight=False, force_terminal=False).print(
+        shown
+    )
     return "\n".join(line.rstrip() for line in into.getvalue().splitlines()) + "\n"
 
 

@@ -1,7 +1,7 @@
 """Lists everything and compares: what watching cannot tell, above all deletions during a gap.
 
-At the start of leadership and every few minutes. Reads only. A change is told when it is found: the
-next list may fail, and what is in the store already is no news to the next sweep or to the watch.
+At the start of leadership and every few minutes. Reads only. A change is told when it is found:
+the next list may fail, and what is in the store is no news to the next sweep or to the watch.
 """
 
 from collections.abc import Callable, Sequence
