@@ -35,12 +35,12 @@ setup: ## System packages, uv and the locked environment
 	@$(UV) sync --frozen --quiet
 
 .PHONY: fmt
-fmt: ## Format
+fmt: setup ## Format
 	$(RUN) ruff check --fix-only --quiet .
 	$(RUN) ruff format .
 
 .PHONY: lint
-lint: ## Lint, types, layers, spelling, generated files
+lint: setup ## Lint, types, layers, spelling, generated files
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
@@ -52,27 +52,27 @@ lint: ## Lint, types, layers, spelling, generated files
 	$(RUN) python -m standfast.controller.metrics_reference --check
 
 .PHONY: unit
-unit: ## Fast and pure tests; every branch of the core
+unit: setup ## Fast and pure tests; every branch of the core
 	$(PYTEST) tests/unit -n 2 -q --cov=standfast.core --cov-branch --cov-report= --cov-fail-under=100
 
 .PHONY: simulate-ci
-simulate-ci: ## Seeded simulation of the lease: fixed seeds and fresh ones
+simulate-ci: setup ## Seeded simulation of the lease: fixed seeds and fresh ones
 	$(PYTEST) tests/simulation -q --timeout 600
 
 .PHONY: simulate
-simulate: ## Simulate FAULTS=n faults [SEED=s]
+simulate: setup ## Simulate FAULTS=n faults [SEED=s]
 	$(RUN) python -m standfast.simulator run --faults $(or $(FAULTS),1000000) $(if $(SEED),--seed $(SEED)) --jobs 2
 
 .PHONY: mutants
-mutants: ## Plant known bugs in the core; each must be caught
+mutants: setup ## Plant known bugs in the core; each must be caught
 	$(RUN) python -m tests.mutants
 
 .PHONY: model
-model: ## Check the model of the lease exhaustively (Spin)
+model: setup ## Check the model of the lease exhaustively (Spin)
 	$(PYTEST) tests/model -n 2 -q --timeout 900
 
 .PHONY: parts
-parts: ## Fetch and build what the lab needs
+parts: setup ## Fetch and build what the lab needs
 	$(RUN) python -m tests.lanes.fill
 
 .PHONY: integration
