@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from standfast.adapters.drivers.guarded import Plan
-from standfast.adapters.fakes import FakeGuard
+from standfast.adapters.fakes import FakeGuard, FakePorts
 from standfast.agent.agent import Settings
 from standfast.agent.allowed import DEFAULT_TEXT, parse
 from standfast.agent.machine import Machine, MakeDriver
@@ -135,7 +135,8 @@ def main() -> None:
         return make
 
     guard = FakeGuard()
-    serve(settings, Machine(drivers, lambda member: guard, lambda: parse(DEFAULT_TEXT)))
+    allowed = parse(DEFAULT_TEXT)
+    serve(settings, Machine(drivers, lambda member: guard, FakePorts, lambda: allowed))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path, PurePosixPath
 from typing import assert_never
 
+from standfast.agent import allowed_ports
+from standfast.agent.allowed_ports import PortRange
 from standfast.errors import UserError
 from standfast.ports.events import Alert
 from standfast.ports.units import AtBoot
@@ -52,6 +54,12 @@ units = ["*"]
 # Addresses that it may take, as addresses or networks.
 #   addresses = ["10.10.1.100", "fd00:10::/64"]
 addresses = ["0.0.0.0/0", "::/0"]
+
+# Ports that it may shut to others while this node is not active, as "443", "53/udp", "8000-8099".
+# "*" is every port but those by which the host itself is reached (ssh, Kubernetes, DHCP, ...),
+# which only their number allows.
+#   ports = ["5432/tcp"]
+ports = ["*"]
 
 # Directories at or below which it may mount file systems or run scripts. None is allowed unless it
 # is named.
@@ -92,7 +100,7 @@ SYSTEM_UNITS = (
 """What no pattern of the file matches: losing it would lose the host."""
 
 _SECTIONS = frozenset({"allow", "boot", "watchdog"})
-_KEYS = ("units", "addresses", "directories", "devices")
+_KEYS = ("units", "addresses", "directories", "devices", "ports")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BY_ID = ("/dev/disk/by-id/wwn-0x", "/dev/disk/by-id/scsi-3")
 _BOOT_KEY = "enabled_units"
@@ -109,6 +117,7 @@ class Allowed:
         addresses: Networks.
         directories: Absolute, each with all below it.
         devices: Paths, tags and patterns of them; a UUID stands as the paths of that disk.
+        ports: Numbers and ranges.
         at_boot: What happens to units that systemd starts by itself.
     """
 
@@ -117,6 +126,7 @@ class Allowed:
     addresses: tuple[IPv4Network | IPv6Network, ...]
     directories: tuple[PurePosixPath, ...]
     devices: tuple[str, ...] = ()
+    ports: tuple[PortRange, ...] = ()
     at_boot: AtBoot = AtBoot.REFUSE
 
     def check(self, resources: Sequence[ResourceSpec]) -> None:
@@ -129,8 +139,11 @@ class Allowed:
         lines: list[str] = []
         for resource in resources:
             match resource:
-                case Systemd(unit=unit) | Postgresql(unit=unit):
+                case Systemd(unit=unit, ports=ports) | Postgresql(unit=unit, ports=ports):
                     problem, line = self._unit(unit)
+                    also, another = allowed_ports.refused(ports, self.ports)
+                    problem = " and ".join(filter(None, (problem, also)))
+                    line = "; ".join(filter(None, (line, another)))
                 case Vip(address=address):
                     problem, line = self._address(address)
                 case Filesystem(mount_point=mount_point, device=device):
@@ -246,13 +259,14 @@ def parse(text: str, path: Path = PATH) -> Allowed:
     if not isinstance(allow, dict):
         raise _unreadable(path, "allow is not a section: write [allow]")
     _only(path, "[allow]", allow, _KEYS)
-    units, addresses, directories, devices = (_texts(path, allow, key) for key in _KEYS)
+    units, addresses, directories, devices, ports = (_texts(path, allow, key) for key in _KEYS)
     return Allowed(
         path=path,
         units=units,
         addresses=tuple(_network(path, entry) for entry in addresses),
         directories=tuple(_directory(path, entry) for entry in directories),
         devices=tuple(name for entry in devices for name in _devices(path, entry)),
+        ports=tuple(_ports(path, entry) for entry in ports),
         at_boot=_at_boot(path, sections.get("boot", {})),
     )
 
@@ -329,6 +343,13 @@ def _devices(path: Path, entry: str) -> tuple[str, ...]:
 
 def _paths_of(uuid: str) -> tuple[str, ...]:
     return tuple(f"{start}{uuid.replace('-', '')}" for start in _BY_ID)
+
+
+def _ports(path: Path, entry: str) -> PortRange:
+    try:
+        return allowed_ports.read(entry)
+    except ValueError as error:
+        raise _unreadable(path, f"ports has {entry!r}, which is {error}") from error
 
 
 def _is_device(entry: str, device: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from standfast.agent.allowed import OPEN
 from standfast.agent.machine import Machine
+from standfast.agent.port_lease import PortLease
 from standfast.agent.seat import Seat
 from standfast.agent.specs import check_data_mode, specs_of
 from standfast.core import group_events as ev
@@ -21,6 +22,7 @@ class Declaration:
         membership: Where it is kept, and who tells of it.
         machine: Says what this host's administrator allows.
         seat: The node's; the data mode is known with its config.
+        ports: Told whose ports are under the lease.
         take: Tells the group.
     """
 
@@ -29,11 +31,13 @@ class Declaration:
         membership: Membership,
         machine: Machine,
         seat: Seat,
+        ports: PortLease,
         take: Callable[[ev.Declared], None],
     ) -> None:
         self._membership = membership
         self._machine = machine
         self._seat = seat
+        self._ports = ports
         self._take = take
         self._newest = GroupRequest(generation=-1)
 
@@ -90,5 +94,6 @@ class Declaration:
         elif not request.eligible:
             hindrance = request.ineligible_reason or "the operator does not let this node stand"
         specs = specs_of(request.resources, self._seat.data_mode)
+        self._ports.declare(request.resources)
         self._take(ev.Declared(request.generation, specs, hindrance))
         self._membership.board.change()

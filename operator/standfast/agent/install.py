@@ -10,6 +10,7 @@ from pathlib import Path
 from standfast.adapters.linux.clock import BootClock, boot_id
 from standfast.adapters.linux.deadline import DeadlineFile
 from standfast.adapters.linux.lease_filter import LeaseTables
+from standfast.adapters.linux.port_filter import PortTables
 from standfast.agent import allowed
 from standfast.agent.agent import LEASE_FILE
 from standfast.agent.service import SPARE_NOTE
@@ -106,16 +107,19 @@ def _wait_for_the_end_of_the_lease(run: Path) -> None:
 
 
 def _clear_packet_filter() -> None:
-    tables = LeaseTables(BootClock())
+    addresses, ports = LeaseTables(BootClock()), PortTables(BootClock())
     try:
-        tables.remove()
+        addresses.remove()
+        ports.remove()
     except OSError as error:
         raise TransientError(
             f"the tables of Standfast are still in the packet filter: {error}",
-            remedy="nft delete table inet standfast; nft delete table arp standfast",
+            remedy="nft delete table inet standfast; nft delete table arp standfast; "
+            "nft delete table inet standfast_ports",
         ) from error
     finally:
-        tables.close()
+        addresses.close()
+        ports.close()
 
 
 def program() -> Path:

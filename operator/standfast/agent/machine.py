@@ -8,6 +8,7 @@ from standfast.adapters.drivers import DriverHost, linux_host, make_driver
 from standfast.adapters.drivers.guarded import GuardedDriver, Plan
 from standfast.adapters.drivers.targets import targets_of
 from standfast.adapters.linux.guard_client import GuardClient
+from standfast.adapters.linux.port_filter import NftPortFilter
 from standfast.agent.allowed import Allowed, load
 from standfast.agent.disk import DiskProbe
 from standfast.agent.guarding import MakeGuard
@@ -15,6 +16,7 @@ from standfast.agent.specs import config_of
 from standfast.core.group_spec import Spec
 from standfast.ports.clock import Clock
 from standfast.ports.events import EventSink
+from standfast.ports.network import PortFilter
 from standfast.ports.resource import ResourceDriver
 
 MakeDriver = Callable[[Spec], ResourceDriver]
@@ -27,19 +29,21 @@ class Machine:
     """What a node finds on its machine.
 
     Attributes:
+        make_ports: The lease of ports in its packet filter.
         allowed: Reads anew what may be touched here; raises UserError when that does not read.
         disk: The helper that probes the disk of the journal, if there is one.
     """
 
     make_drivers: MakeDrivers
     make_guard: MakeGuard
+    make_ports: Callable[[Clock], PortFilter]
     allowed: Callable[[], Allowed]
     disk: DiskProbe | None = None
 
 
 def linux_machine() -> Machine:
     """This machine."""
-    return Machine(linux_drivers, GuardClient, load)
+    return Machine(linux_drivers, GuardClient, NftPortFilter, load)
 
 
 def linux_drivers(clock: Clock, sink: EventSink, plan: Plan) -> MakeDriver:

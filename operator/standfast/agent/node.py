@@ -23,6 +23,7 @@ from standfast.agent.guarding import Calls, Guarding
 from standfast.agent.machine import Machine
 from standfast.agent.moves import Moves
 from standfast.agent.others import Others
+from standfast.agent.port_lease import PortLease
 from standfast.agent.proving import Proving
 from standfast.agent.quiescing import Quiescing
 from standfast.agent.readiness import Readiness
@@ -127,7 +128,10 @@ class Node:
         self._proving = Proving(self._seat, membership.process)
         self._others = Others(self._seat, self._replicas, self._clock)
         self._clocks = Clocks(self._seat, self._clock, self._chronicle, membership.renew)
-        self._declaration = Declaration(membership, machine, self._seat, self._declared)
+        self._ports = PortLease(machine.make_ports(self._clock), self._mailbox, self._chronicle)
+        self._declaration = Declaration(
+            membership, machine, self._seat, self._ports, self._declared
+        )
         self._showing = Showing(self._replicas)
         self._takeover = Takeover()
         self._group = Group()
@@ -151,6 +155,7 @@ class Node:
         self._seat.begin(voter, links)
         self._guarding.begin(voter.state.me)
         self._mailbox.start(self._disk.run(), "watch disk")
+        self._mailbox.start(self._ports.run(), "watch ports")
         self._others.begin()
         self._declaration.begin()
 
@@ -327,6 +332,7 @@ class Node:
         self._drivers.tune(declared.specs)
 
     def _take(self, event: ev.GroupEvent) -> None:
+        self._ports.take(event)
         self._group_at_ms = self._clock.now_ms()
         self._group, effects = groups.step(self._group, event, self._group_at_ms)
         for effect in effects:
@@ -375,10 +381,12 @@ class Node:
         """A lost lease is over for the guard too; one being released may still be called off."""
         lease = self._seat.lease
         if lease is not None and lease.releasing:
-            self._mailbox.put(partial(self._tell_stopped, lease.called_off))
+            told = partial(self._tell_stopped, lease.called_off)
+            self._ports.shut_then(lambda: self._mailbox.put(told))
         else:
             told = partial(self._tell_stopped, NO_LEASE)
-            self._guarding.stopped(self._seat.state.last_term, told)
+            term = self._seat.state.last_term
+            self._ports.shut_then(lambda: self._guarding.stopped(term, told))
 
     def _tell_stopped(self, called_off: int) -> None:
         if self._seat.voter is not None:
@@ -422,6 +430,7 @@ class Node:
 
     async def abandon(self) -> None:
         self._deadline.remove()  # nobody adopts what this run leaves behind
+        await self._ports.shut()
         await self._drivers.kill_all()
 
     async def leave(self) -> None:
@@ -442,6 +451,7 @@ class Node:
     async def close(self) -> None:
         await self._quiescing.close()
         await self._drivers.close()
+        self._ports.close()
 
 
 def _nothing() -> None:

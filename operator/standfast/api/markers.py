@@ -97,9 +97,11 @@ class ListMap:
 
     Args:
         key: The key as users write it; its Python name is the same word.
+        also: A second field that belongs to the key.
     """
 
     key: str
+    also: str = ""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -109,10 +111,15 @@ class ListMap:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {**handler(schema), LIST_TYPE: "map", LIST_MAP_KEYS: [self.key]}
+        return {**handler(schema), LIST_TYPE: "map", LIST_MAP_KEYS: list(self._keys)}
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        return (self.key, self.also) if self.also else (self.key,)
 
     def _distinct(self, items: tuple[Any, ...]) -> tuple[Any, ...]:
-        _refuse_twice((getattr(item, self.key) for item in items), self.key)
+        found = ("/".join(str(getattr(item, key)) for key in self._keys) for item in items)
+        _refuse_twice(found, self.key)
         return items
 
 

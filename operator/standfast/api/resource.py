@@ -77,6 +77,27 @@ Directory = Annotated[
 """An absolute path, without `.` and `..`, blanks and quotes."""
 
 
+class PortProtocol(StrEnum):
+    """What a port is reached by."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+
+
+class ServicePort(Model):
+    """A port on which only the active node answers."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        description="Its number, on every address of the node.", examples=[443]
+    )
+    protocol: PortProtocol = Field(default=PortProtocol.TCP, description="TCP or UDP.")
+
+
+ServicePorts = Annotated[
+    tuple[ServicePort, ...], Field(max_length=32), ListMap("port", "protocol")
+]
+
+
 class Systemd(Model):
     """A unit of systemd that runs on the active node and nowhere else."""
 
@@ -84,6 +105,14 @@ class Systemd(Model):
         description="Name of the unit, the same on every node. It should be disabled there: the "
         "agent starts and stops it.",
         examples=["web.service"],
+    )
+    ports: ServicePorts = Field(
+        default=(),
+        description="Ports of the service, for clients that reach the nodes by their own "
+        "addresses, such as a load balancer; not needed for what is reached by a vip only. The "
+        "kernel of every node lets others in on them only while that node has the lease, to the "
+        "millisecond and with no program of ours running; without it, it refuses them. The node "
+        "reaches itself always. May be changed at any time.",
     )
 
 
@@ -146,6 +175,13 @@ class Postgresql(Model):
         default=None,
         description="Whether each check of the active database also writes; when absent, it is "
         "asked only whether it answers. `heartbeat: {}` takes the defaults.",
+    )
+    ports: ServicePorts = Field(
+        default=(),
+        description="Ports of the server on which only the active node answers, as with "
+        "systemd.ports. For clients that know all nodes (several hosts in one connection string) "
+        "or come by a load balancer. Copying goes on, since it asks the active node; what reads "
+        "from standbys over the network does not, so leave this empty for that.",
     )
 
 

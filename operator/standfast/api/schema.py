@@ -163,8 +163,10 @@ class _Writer:
         found["items"] = self.convert(node["items"], f"{path}[]")
         found[LIST_TYPE] = "set" if node.get("uniqueItems") else node.get(LIST_TYPE, "atomic")
         for key in node.get(LIST_MAP_KEYS, []):
-            if key not in found["items"].get("required", []):
-                raise SchemaError(f"{path}: the list's key {key} must be required in its items")
+            items = found["items"]
+            if key not in items.get("required", []) and "default" not in items["properties"][key]:
+                why = "must be required in its items, or have a default"
+                raise SchemaError(f"{path}: the list's key {key} {why}")
 
 
 def _rule(rule: Json) -> Json:

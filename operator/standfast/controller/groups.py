@@ -26,6 +26,7 @@ from standfast.api.resource import (
     HAResourceSpec,
     OnDelete,
     Postgresql,
+    ServicePort,
     SharedDisk,
     SharedDiskMode,
     Streaming,
@@ -153,6 +154,10 @@ class _Common(TypedDict):
     on_failure: wire.OnFailure
 
 
+def _ports(ports: Sequence[ServicePort]) -> tuple[wire.Port, ...]:
+    return tuple(wire.Port(number=each.port, protocol=each.protocol.value) for each in ports)
+
+
 def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
     """One resource as the agents read it."""
     common: _Common = {
@@ -181,6 +186,7 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
             return wire.Systemd(
                 **common,
                 unit=systemd.unit,
+                ports=_ports(systemd.ports),
             )
         case HAResourceSpec(postgresql=Postgresql() as postgresql):
             return wire.Postgresql(
@@ -192,6 +198,7 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
                 heartbeat_ms=0
                 if postgresql.heartbeat is None
                 else postgresql.heartbeat.timeout_ms,
+                ports=_ports(postgresql.ports),
             )
         case HAResourceSpec(filesystem=Filesystem() as filesystem):
             return wire.Filesystem(

@@ -1,14 +1,16 @@
-"""What a VIP needs of the network: expiring addresses, a lease in the filter, neighbours.
+"""What leases need of the network: expiring addresses, filters that end with them, neighbours.
 
-Used by the VIP driver only. Three ports because three layers enforce or announce independently:
-the address itself, the filter that cuts it at the millisecond, and the word to the neighbours.
+The VIP driver uses all but `PortFilter`: three ports because three layers enforce or announce
+independently: the address itself, the filter that cuts it at the millisecond, and the word to the
+neighbours. `PortFilter` is the node's own, for ports that are reached without a VIP.
 What asks the kernel is a coroutine even if it takes microseconds: the kernel may keep its caller
 waiting, and the event loop must not wait with it. Calls to one port take effect in the order in
 which they were made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Protocol
 
@@ -107,6 +109,68 @@ class LeaseFilter(Protocol):
 
     async def forget(self, address: Address) -> None:
         """The address is gone from this machine: drop what we know of it. Never raises."""
+        ...
+
+
+class Transport(StrEnum):
+    """What carries a port."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Port:
+    """A port of this machine, on all of its addresses."""
+
+    number: int
+    transport: Transport
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.transport.lower()}"
+
+
+class PortFilter(Protocol):
+    """Lets others reach ports of this machine only while its lease runs, enforced by the kernel.
+
+    Outside the lease what arrives for them is refused, and no answer leaves from them; established
+    connections are cut like all others. The machine itself reaches them always. One lease for all.
+    Calls take effect in the order in which they were made.
+    """
+
+    @property
+    def trouble(self) -> str:
+        """Why the kernel does not enforce it, as a sentence; empty while it does."""
+        ...
+
+    def keep(self, ports: Iterable[Port]) -> None:
+        """These are under the lease from now on, and no others. Returns at once, never raises.
+
+        A lease that runs in the kernel, from an earlier run of this program, goes on. Safe to call
+        again at any time: it repairs what others have removed.
+        """
+        ...
+
+    def allow(self, until_ms: int) -> None:
+        """Let them be reached until that moment, then cut at the millisecond.
+
+        Returns at once, never raises. A moment that has passed is a cut.
+        """
+        ...
+
+    async def cut(self) -> None:
+        """Let none of them be reached any more; true on return, unless there is `trouble`.
+
+        Never raises.
+        """
+        ...
+
+    def ephemeral(self, ports: Iterable[Port]) -> frozenset[Port]:
+        """Those that the machine may give to connections that it opens itself; never raises."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the kernel; what it enforces goes on."""
         ...
 
 

@@ -54,10 +54,18 @@ class Vip(Resource, tag="vip", frozen=True, kw_only=True):
     interface: str | None = None
 
 
+class Port(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """A port that others reach only while the node has the lease."""
+
+    number: int
+    protocol: Literal["TCP", "UDP"] = "TCP"
+
+
 class Systemd(Resource, tag="systemd", frozen=True, kw_only=True):
-    """A systemd unit by its full name."""
+    """A systemd unit by its full name; its ports are open under the lease only."""
 
     unit: str
+    ports: tuple[Port, ...] = ()
 
 
 class Postgresql(Resource, tag="postgresql", frozen=True, kw_only=True):
@@ -69,6 +77,7 @@ class Postgresql(Resource, tag="postgresql", frozen=True, kw_only=True):
         settings_directory: Where its postgresql.conf is; by the layout when not named.
         replication: How the copies follow.
         heartbeat_ms: A write of ours that has not come back after this fails the check; 0: none.
+        ports: Open under the lease only.
     """
 
     unit: str
@@ -76,6 +85,7 @@ class Postgresql(Resource, tag="postgresql", frozen=True, kw_only=True):
     settings_directory: str | None = None
     replication: Literal["Synchronous", "Asynchronous"] = "Synchronous"
     heartbeat_ms: int = 0
+    ports: tuple[Port, ...] = ()
 
 
 class Filesystem(Resource, tag="filesystem", frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from standfast.guard.settings import watchdog_of
 from standfast.lab.cluster import allowed as lab_allows
 from standfast.lab.cluster import documents
 from standfast.ports.units import AtBoot
-from standfast.wire.resources import Filesystem, ReservedDisk, SharedDisk, Systemd, Vip
+from standfast.wire.resources import Filesystem, Port, ReservedDisk, SharedDisk, Systemd, Vip
 
 PATH = Path("/etc/standfast/agent.toml")
 WEB = Systemd(name="web", unit="web.service")
@@ -25,11 +25,15 @@ WWN = "/dev/disk/by-id/wwn-0x6000c298595bf4575739e9105b2c0c2d"
 
 
 def allowed(
-    units: str = "[]", addresses: str = "[]", directories: str = "[]", devices: str = "[]"
+    units: str = "[]",
+    addresses: str = "[]",
+    directories: str = "[]",
+    devices: str = "[]",
+    ports: str = "[]",
 ) -> Allowed:
     text = (
         f"[allow]\nunits = {units}\naddresses = {addresses}\ndirectories = {directories}\n"
-        f"devices = {devices}\n"
+        f"devices = {devices}\nports = {ports}\n"
     )
     return parse(text, PATH)
 
@@ -185,6 +189,52 @@ def test_a_unit_of_the_system_is_refused_with_its_reason() -> None:
         parse(DEFAULT_TEXT).check([Systemd(name="x", unit="ssh.service")])
 
 
+def leasing(*ports: Port) -> Systemd:
+    return Systemd(name="web", unit="web.service", ports=ports)
+
+
+@pytest.mark.parametrize(
+    ("entries", "port", "is_allowed"),
+    [
+        ('["443"]', Port(number=443), True),
+        ('["443"]', Port(number=443, protocol="UDP"), True),
+        ('["443/tcp"]', Port(number=443, protocol="UDP"), False),
+        ('["8000-8099/udp"]', Port(number=8099, protocol="UDP"), True),
+        ('["8000-8099/udp"]', Port(number=8100, protocol="UDP"), False),
+        ('["*"]', Port(number=1), True),
+        ('["*"]', Port(number=65535), True),
+        ('["*", "1-100"]', Port(number=22), False),
+        ('["22"]', Port(number=22), True),
+        ('["*"]', Port(number=7380), False),
+        ('["*"]', Port(number=68, protocol="UDP"), False),
+        ("[]", Port(number=443), False),
+    ],
+)
+def test_ports_are_numbers_and_ranges(entries: str, port: Port, is_allowed: bool) -> None:
+    found = allowed('["web.service"]', ports=entries)
+    if is_allowed:
+        found.check([leasing(port)])
+    else:
+        with pytest.raises(UserError, match="resource web leases"):
+            found.check([leasing(port)])
+
+
+def test_a_port_that_is_not_named_is_refused_with_the_line_to_add() -> None:
+    """So it is with a file that was written before there were any."""
+    old = parse('[allow]\nunits = ["web.service"]\n', PATH)
+    with pytest.raises(UserError) as refused:
+        old.check([leasing(Port(number=443), Port(number=53, protocol="UDP"))])
+    assert "resource web leases 443/tcp, 53/udp: " in refused.value.problem
+    assert refused.value.remedy.endswith('under [allow]: ports = ["443/tcp", "53/udp"]')
+
+
+def test_a_port_by_which_the_host_is_reached_is_refused_with_its_reason() -> None:
+    default = parse(DEFAULT_TEXT)
+    default.check([leasing(Port(number=443))])
+    with pytest.raises(UserError, match=r"leases 22/tcp \(by which the host itself is reached"):
+        default.check([leasing(Port(number=22))])
+
+
 def test_what_is_no_address_is_refused_elsewhere() -> None:
     allowed(addresses="[]").check([Vip(name="vip", address="nonsense")])
 
@@ -202,9 +252,16 @@ def test_what_is_not_named_is_not_allowed() -> None:
         ("[allow", "Expected"),
         ("allow = 3", "allow is not a section"),
         ("[alow]", "the file has 'alow', and takes allow, boot, watchdog"),
-        ("[allow]\nunit = []", "has 'unit', and takes addresses, devices, directories, units"),
+        (
+            "[allow]\nunit = []",
+            "has 'unit', and takes addresses, devices, .*, ports, units",
+        ),
         ('[allow]\nunits = "web.service"', "units is not a list of texts"),
         ("[allow]\nunits = [3]", "units is not a list of texts"),
+        ("[allow]\nports = [443]", "ports is not a list of texts"),
+        ('[allow]\nports = ["https"]', "ports has 'https', which is neither a port"),
+        ('[allow]\nports = ["0"]', "ports has '0', which is no port"),
+        ('[allow]\nports = ["99-80"]', "ports has '99-80', which is no port"),
         ('[allow]\naddresses = ["10.10.1.300"]', "addresses has '10.10.1.300'"),
         ('[allow]\ndirectories = ["data"]', "directories has 'data'"),
         ('[allow]\ndirectories = ["/"]', "directories has '/'"),

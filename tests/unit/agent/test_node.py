@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from standfast.adapters.drivers.guarded import GuardedDriver, Plan
-from standfast.adapters.fakes import FakeClock, FakeDriver, FakeGuard
+from standfast.adapters.fakes import FakeClock, FakeDriver, FakeGuard, FakePorts
 from standfast.adapters.linux.deadline import DeadlineFile
 from standfast.agent.allowed import DEFAULT_TEXT, parse
 from standfast.agent.machine import Machine
 from standfast.agent.node import Node
+from standfast.agent.port_lease import EPHEMERAL, NO_FILTER
 from standfast.core.events import ClockSuspect
 from standfast.core.group_spec import Spec
 from standfast.core.ids import MemberUid
@@ -25,10 +27,11 @@ from standfast.guard.protocol import Stage
 from standfast.guard.status import WatchdogStatus
 from standfast.member.membership import Membership
 from standfast.member.status import Usage, status_of
+from standfast.ports import network as net
 from standfast.ports.guard import MountTarget, Target
 from standfast.ports.resource import Presence
 from standfast.wire import api
-from standfast.wire.resources import OnFailure, Systemd, Vip
+from standfast.wire.resources import OnFailure, Port, Systemd, Vip
 from tests.unit.member.parts import (
     CLUSTER,
     Enroller,
@@ -39,6 +42,8 @@ from tests.unit.member.parts import (
 )
 
 WEB = Systemd(name="web", unit="web.service", on_failure=OnFailure(restarts=1))
+SHOP = Systemd(name="shop", unit="shop.service", ports=(Port(number=443),))
+HTTPS, DNS = net.Port(443, net.Transport.TCP), net.Port(53, net.Transport.UDP)
 VIP = Vip(name="vip", address="10.0.0.100/24", depends_on=("web",))
 
 
@@ -51,9 +56,13 @@ class House:
     things: dict[str, FakeDriver] = field(default_factory=dict)
     enroller: Enroller = field(default_factory=Enroller)
     guard: FakeGuard = field(default_factory=FakeGuard)
+    ports: FakePorts = field(init=False)
     allowed: str = DEFAULT_TEXT
     now: Membership | None = None
     declared: int = 0
+
+    def __post_init__(self) -> None:
+        self.ports = FakePorts(self.clock)
 
     @property
     def deadline(self) -> DeadlineFile:
@@ -86,6 +95,7 @@ class House:
         machine = Machine(
             make_drivers=lambda clock, sink, plan: lambda spec: self.guarded(spec, plan),
             make_guard=lambda member: self.guard,
+            make_ports=lambda clock: self.ports,
             allowed=lambda: parse(self.allowed),
         )
         self.now.open(lambda opened: Node(opened, self.deadline, machine))
@@ -201,6 +211,106 @@ async def test_a_stall_longer_than_the_lease_ends_it_before_anything_else(house:
     house.membership.tick()
     await drain(house.membership)
     assert "kill" in house.things["vip"].calls
+
+
+async def test_ports_are_open_to_others_under_the_lease_only(house: House) -> None:
+    await join(house)
+    house.declare(SHOP, maintenance=True)
+    await house.live(3000)
+    assert house.status().role == "Standby"
+    assert not house.ports.reaches(HTTPS), "it does not hold the lease"
+    house.declare(SHOP)
+    await house.live(3000)
+    assert house.running == {"shop"}
+    deadline = house.deadline.read()
+    assert deadline is not None
+    assert house.ports.until_ms == deadline.until_ms
+    house.declare(SHOP, maintenance=True)
+    assert house.membership.voter is not None
+    house.membership.voter.take(ClockSuspect("it stood still"))
+    await drain(house.membership)
+    assert house.ports.until_ms == 0
+
+
+async def test_a_release_shuts_the_ports_before_it_is_told(house: House) -> None:
+    await join(house)
+    house.declare(SHOP)
+    await house.live(3000)
+    house.ports.holds_cut = True
+    house.membership.duties.release(api.ReleaseRequest(request_id="r1"))
+    await drain(house.membership)
+    assert house.running == set()
+    assert "Released" not in house.kinds()
+    house.ports.go_on()
+    await drain(house.membership)
+    assert "Released" in house.kinds()
+    assert not house.ports.reaches(HTTPS)
+
+
+async def test_a_release_that_is_called_off_opens_the_ports_again(house: House) -> None:
+    await join(house)
+    house.declare(SHOP)
+    await house.live(3000)
+    house.ports.holds_cut = True
+    house.membership.duties.release(api.ReleaseRequest(request_id="r1"))
+    await drain(house.membership)
+    assert house.membership.duties.cancel_release("r1").accepted
+    house.ports.go_on()
+    await house.live(2000)
+    assert (house.status().role, house.status().term) == ("Active", 1)
+    assert house.ports.reaches(HTTPS)
+
+
+async def test_a_restarted_agent_shuts_no_port_within_the_lease(house: House) -> None:
+    await join(house)
+    house.declare(SHOP)
+    await house.live(3000)
+    await house.crash()
+    house.clock.advance(300)
+    await house.boot()
+    assert house.ports.reaches(HTTPS)
+    await house.live(300)
+    assert house.status().role == "Active"
+    assert house.ports.reaches(HTTPS)
+
+
+async def test_ports_change_while_the_service_runs(house: House) -> None:
+    await join(house)
+    house.declare(SHOP)
+    await house.live(3000)
+    house.declare(structs.replace(SHOP, ports=(Port(number=53, protocol="UDP"),)))
+    await house.live(300)
+    assert house.ports.kept == {DNS}
+    house.declare(structs.replace(SHOP, ports=()))
+    await house.live(300)
+    assert house.ports.kept == set()
+    assert house.things["shop"].calls.count("start") == 1, "it was not restarted"
+
+
+async def test_a_node_that_dies_by_itself_shuts_its_ports(house: House) -> None:
+    await join(house)
+    house.declare(SHOP)
+    await house.live(3000)
+    await house.membership.duties.abandon()
+    assert not house.ports.reaches(HTTPS)
+
+
+async def test_a_kernel_that_does_not_enforce_ports_is_an_alert(house: House) -> None:
+    house.ports.trouble = "the kernel's packet filter does not hold the lease: no"
+    house.ports.given_away = frozenset({HTTPS})
+    await join(house)
+    await drain(house.membership)
+    chronicle = house.membership.chronicle
+    assert not [alert for alert in chronicle.alerts() if alert.reason in {NO_FILTER, EPHEMERAL}]
+    await house.crash()
+    await house.boot()
+    house.declare(SHOP)
+    await house.crash()
+    await house.boot()
+    found = {alert.reason: alert for alert in house.membership.chronicle.alerts()}
+    assert "does not hold the lease: no" in found[NO_FILTER].message
+    assert "443/tcp" in found[EPHEMERAL].message
+    assert found[EPHEMERAL].remedy.startswith("sysctl -w net.ipv4.ip_local_reserved_ports=443,")
 
 
 async def test_a_process_that_does_not_trust_itself_leaves_nothing_to_adopt(house: House) -> None:

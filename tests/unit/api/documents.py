@@ -377,6 +377,11 @@ REFUSALS = (
         "must be the full name of a service unit, such as web.service",
     ),
     Refusal(
+        "a_port_that_is_listed_twice",
+        changed(SYSTEMD, _set("systemd.ports", [{"port": 443}, {"port": 443, "protocol": "TCP"}])),
+        "ports",
+    ),
+    Refusal(
         "data_that_are_not_at_an_absolute_path",
         changed(POSTGRESQL, _set("postgresql.dataDirectory", "/var/lib/../../etc")),
         "dataDirectory",

@@ -25,6 +25,12 @@ class Part(BaseModel):
     size: Annotated[int, Field(ge=0, le=9)] = Field(default=3, description="Its size.")
 
 
+class Loose(BaseModel):
+    """A part that may have no name."""
+
+    name: Short | None = Field(default=None, description="Its name.")
+
+
 def of(annotation: Any, **field: Any) -> dict[str, Any]:
     """The schema of a field `f` of that type."""
     said = {"description": "A field.", **field}
@@ -153,5 +159,10 @@ def test_a_field_without_description_is_an_error() -> None:
 
 
 def test_a_key_that_may_be_absent_is_an_error() -> None:
-    with pytest.raises(SchemaError, match="the list's key size must be required in its items"):
-        of(Annotated[tuple[Part, ...], Field(max_length=2), ListMap("size")])
+    with pytest.raises(SchemaError, match="the list's key name must be required in its items"):
+        of(Annotated[tuple[Loose, ...], Field(max_length=2), ListMap("name")])
+
+
+def test_a_key_of_two_fields_where_one_has_a_default() -> None:
+    keyed = of(Annotated[tuple[Part, ...], Field(max_length=2), ListMap("name", "size")])
+    assert keyed["x-kubernetes-list-map-keys"] == ["name", "size"]

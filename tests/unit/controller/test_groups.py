@@ -12,7 +12,16 @@ from standfast.controller.authorities import Declared, Register
 from standfast.controller.groups import declared_group, in_service, next_number
 from standfast.errors import UserError
 from standfast.wire.api import MemberStatus, ResourceStatus
-from standfast.wire.resources import Drbd, Filesystem, ReservedDisk, SharedDisk, Systemd, Vip
+from standfast.wire.resources import (
+    Drbd,
+    Filesystem,
+    Port,
+    Postgresql,
+    ReservedDisk,
+    SharedDisk,
+    Systemd,
+    Vip,
+)
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 NODES = [
@@ -44,6 +53,17 @@ def resource(name: str, *after: str, **of: Any) -> HAResource:
     spec["dependsOn"] = [{"name": other} for other in after]
     spec.update(of or {"systemd": {"unit": f"{name}.service"}})
     return parse(HAResource, document("HAResource", name, spec))
+
+
+def test_ports_reach_the_agents() -> None:
+    web = resource("web", systemd={"unit": "web.service", "ports": [{"port": 443}]})
+    pg = {"unit": "pg.service", "dataDirectory": "/srv/pg"}
+    db = resource("db", postgresql={**pg, "ports": [{"port": 53, "protocol": "UDP"}]})
+    first, second = declared_group(cluster(data="Replicated"), [db, web], {}).resources
+    assert isinstance(first, Postgresql)
+    assert isinstance(second, Systemd)
+    assert first.ports == (Port(number=53, protocol="UDP"),)
+    assert second.ports == (Port(number=443),)
 
 
 def test_durations_and_policies_reach_the_agents_in_their_units() -> None:

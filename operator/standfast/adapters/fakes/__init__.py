@@ -8,7 +8,7 @@ from standfast.adapters.fakes.clock import FakeClock
 from standfast.adapters.fakes.driver import FakeDriver
 from standfast.adapters.fakes.guard import FakeGuard
 from standfast.adapters.fakes.journal import MemoryJournal
-from standfast.adapters.fakes.network import FakeMachine, FakeWire
+from standfast.adapters.fakes.network import FakeMachine, FakePorts, FakeWire
 from standfast.adapters.fakes.sink import RecordingSink
 from standfast.adapters.fakes.units import FakeUnit, FakeUnits
 
@@ -17,6 +17,7 @@ __all__ = [
     "FakeDriver",
     "FakeGuard",
     "FakeMachine",
+    "FakePorts",
     "FakeUnit",
     "FakeUnits",
     "FakeWire",

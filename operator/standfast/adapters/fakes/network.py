@@ -5,12 +5,13 @@ Expiry follows the clock, with the kernel's lateness left out.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
 
 from standfast.adapters.fakes.clock import FakeClock
-from standfast.ports.network import Address, AddressChange, AddressWithPrefix, Interface
+from standfast.ports.clock import Clock
+from standfast.ports.network import Address, AddressChange, AddressWithPrefix, Interface, Port
 
 
 @dataclass(slots=True)
@@ -159,3 +160,45 @@ class FakeMachine:
     def _tell(self, address: Address, *, is_present: bool) -> None:
         for report in list(self._followers):
             report(AddressChange(address, self.interface.index, is_present=is_present))
+
+
+class FakePorts:
+    """The `PortFilter` of one machine.
+
+    Levers: `trouble` is a kernel without packet filter; `given_away` are ephemeral ports; with
+    `holds_cut` a cut waits for `go_on`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.kept: frozenset[Port] = frozenset()
+        self.until_ms = 0
+        self.trouble = ""
+        self.given_away: frozenset[Port] = frozenset()
+        self.holds_cut = False
+        self._go_on = asyncio.Event()
+
+    def reaches(self, port: Port) -> bool:
+        """Whether another machine would reach this port now."""
+        return port not in self.kept or self._clock.now_ms() < self.until_ms
+
+    def keep(self, ports: Iterable[Port]) -> None:
+        self.kept = frozenset(ports)
+
+    def allow(self, until_ms: int) -> None:
+        self.until_ms = until_ms
+
+    async def cut(self) -> None:
+        self.until_ms = 0
+        if self.holds_cut:
+            await self._go_on.wait()
+
+    def go_on(self) -> None:
+        """Let a cut that was held be done."""
+        self._go_on.set()
+
+    def ephemeral(self, ports: Iterable[Port]) -> frozenset[Port]:
+        return self.given_away.intersection(ports)
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -12,23 +12,17 @@ When somebody flushes the rule set of the machine, the next `allow` builds the t
 Source: `docs/protocol.md`, section 7. Safety: S2, no address is answered by two nodes.
 """
 
-import errno
+from collections.abc import Iterator
 
 from standfast.adapters.linux import nft
-from standfast.adapters.linux.netlink import (
-    NETLINK_NETFILTER,
-    Message,
-    NetlinkError,
-    NetlinkSocket,
-)
+from standfast.adapters.linux.netlink import Message
 from standfast.adapters.linux.nft import Base, KeyType, TableFamily
+from standfast.adapters.linux.own_tables import LATE_MS_MAX, OwnTables
 from standfast.adapters.linux.worker import Worker
-from standfast.errors import TransientError
 from standfast.ports.clock import Clock
 from standfast.ports.network import Address
 
 TABLE = "standfast"
-LATE_MS_MAX = 10
 _PREROUTING, _POSTROUTING, _ARP_IN, _ARP_OUT = 0, 4, 0, 1
 _BEFORE_ALL, _AFTER_ALL = -450, 350
 _ICMPV6 = bytes([58])
@@ -103,20 +97,15 @@ class LeaseTables:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until_ms: dict[Address, int] = {}
-        self._trouble = ""
-        self._netlink: NetlinkSocket | None = None
-        try:
-            self._netlink = NetlinkSocket(NETLINK_NETFILTER)
-        except OSError as error:
-            self._complain(error)
+        self._tables = OwnTables([(family, TABLE) for family in TableFamily], self._anew)
 
     @property
     def trouble(self) -> str:
-        return self._trouble
+        return self._tables.trouble
 
     def build(self) -> None:
         """Make the tables, or bring what is there to our form."""
-        self._apply(_build())
+        self._tables.ask(_build())
 
     def allow(self, address: Address, until_ms: int) -> None:
         """Arm the lease, and arm it again if the kernel kept us waiting meanwhile.
@@ -125,18 +114,18 @@ class LeaseTables:
         """
         self._until_ms[address] = until_ms
         while (asked_ms := self._clock.now_ms()) < until_ms:
-            self._apply(_allowing(address, until_ms - asked_ms))
+            self._tables.ask(_allowing(address, until_ms - asked_ms))
             if self._clock.now_ms() - asked_ms <= LATE_MS_MAX:
                 return
         self.cut(address)
 
     def cut(self, address: Address) -> None:
         self._until_ms[address] = 0
-        self._apply(_cutting(address))
+        self._tables.ask(_cutting(address))
 
     def forget(self, address: Address) -> None:
         self._until_ms.pop(address, None)
-        self._apply(_forgetting(address))
+        self._tables.ask(_forgetting(address))
 
     def remove(self) -> None:
         """Take everything of ours out of the packet filter.
@@ -144,50 +133,17 @@ class LeaseTables:
         Raises:
             OSError: The kernel refused.
         """
-        if self._netlink is None:
-            return
-        for family in (TableFamily.INET, TableFamily.ARP):
-            try:
-                self._netlink.request(nft.batch([nft.delete_table(family, TABLE)]))
-            except NetlinkError as error:
-                if error.errno != errno.ENOENT:
-                    raise
+        self._tables.remove()
 
     def close(self) -> None:
-        if self._netlink is not None:
-            self._netlink.close()
-            self._netlink = None
+        self._tables.close()
 
-    def _apply(self, steps: list[Message]) -> None:
-        if self._netlink is None:
-            return
-        try:
-            try:
-                self._netlink.request(steps)
-            except NetlinkError as error:
-                if error.errno != errno.ENOENT:
-                    raise
-                self._restore(steps)
-        except (OSError, TransientError) as error:
-            self._complain(error)
-        else:
-            self._trouble = ""
-
-    def _restore(self, steps: list[Message]) -> None:
-        """Somebody removed our tables: build them, put every lease back, then go on."""
-        assert self._netlink is not None
-        self._netlink.request(_build())
+    def _anew(self) -> Iterator[list[Message]]:
+        yield _build()
         now_ms = self._clock.now_ms()
         for address, until_ms in self._until_ms.items():
             left_ms = until_ms - now_ms
-            self._netlink.request(
-                _allowing(address, left_ms) if left_ms > 0 else _cutting(address)
-            )
-        self._netlink.request(steps)
-
-    def _complain(self, error: OSError | TransientError) -> None:
-        why = error.strerror if isinstance(error, OSError) else error.problem
-        self._trouble = f"the kernel's packet filter does not hold the lease: {why}"
+            yield _allowing(address, left_ms) if left_ms > 0 else _cutting(address)
 
 
 def _places(address: Address) -> list[tuple[TableFamily, str, str]]:

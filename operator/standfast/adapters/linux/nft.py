@@ -1,8 +1,9 @@
 """nf_tables messages: tables, sets, chains, rules and set elements, as bytes.
 
-Just what `lease_filter` needs, and pure. Written out here rather than taken from libnftables: the
-library reads the rule set of the whole machine before each change, is not on every host, and its
-grammar cannot compare the target of a neighbour advertisement with a set (nft 1.0.6).
+Just what `lease_filter` and `port_filter` need, and pure. Written out here rather than taken from
+libnftables: the library reads the rule set of the whole machine before each change, is not on
+every host, and its grammar cannot compare the target of a neighbour advertisement with a set (nft
+1.0.6).
 Numbers are big-endian. Source: include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h.
 """
 
@@ -29,6 +30,9 @@ _NEWSETELEM, _DELSETELEM = 12, 14
 _SET_HAS_TIMEOUTS = 0x10
 _REGISTER, _VERDICT_REGISTER = 1, 0
 _NOT_IN = 1
+_CHECKSUM_INET, _TCP_CHECKSUM_AT = 1, 16
+_ADDRESS_TYPE = 3
+_BY_RESET, _BY_ICMP, _NOBODY_LISTENS = 1, 2, 1
 
 
 class TableFamily(IntEnum):
@@ -43,6 +47,10 @@ class KeyType(IntEnum):
 
     IPV4 = 7
     IPV6 = 8
+    PORT = 13
+
+
+_LENGTHS = {KeyType.IPV4: 4, KeyType.IPV6: 16, KeyType.PORT: 2}
 
 
 class Base(IntEnum):
@@ -78,8 +86,8 @@ def delete_table(family: TableFamily, table: str) -> Message:
 def add_set(
     family: TableFamily, table: str, name: str, key: KeyType, set_id: int, *, has_timeouts: bool
 ) -> Message:
-    """A named set of addresses; `set_id` is unique within the batch."""
-    length = 4 if key is KeyType.IPV4 else 16
+    """A named set; `set_id` is unique within the batch."""
+    length = _LENGTHS[key]
     body = text(1, table) + text(2, name)
     if has_timeouts:
         body += attribute(3, _be32(_SET_HAS_TIMEOUTS))
@@ -120,6 +128,11 @@ def delete_element(family: TableFamily, table: str, name: str, key: bytes) -> Me
     return _message(_DELSETELEM, 0, family, _element(table, name, nested(1, attribute(1, key))))
 
 
+def empty_set(family: TableFamily, table: str, name: str) -> Message:
+    """Take everything out of a set."""
+    return _message(_DELSETELEM, 0, family, text(1, table) + text(2, name))
+
+
 def _element(table: str, name: str, content: bytes) -> bytes:
     return text(1, table) + text(2, name) + nested(3, nested(1, content))
 
@@ -139,18 +152,73 @@ def load_payload(base: Base, offset: int, length: int) -> bytes:
     )
 
 
+def store_payload(offset: int, length: int) -> bytes:
+    """Write the register into the header of TCP, and bring its checksum up to date."""
+    return _expression(
+        "payload",
+        attribute(5, _be32(_REGISTER)),
+        attribute(2, _be32(Base.TRANSPORT)),
+        attribute(3, _be32(offset)),
+        attribute(4, _be32(length)),
+        attribute(6, _be32(_CHECKSUM_INET)),
+        attribute(7, _be32(_TCP_CHECKSUM_AT)),
+    )
+
+
+def _load_meta(key: int) -> bytes:
+    return _expression("meta", attribute(1, _be32(_REGISTER)), attribute(2, _be32(key)))
+
+
 def load_network_protocol() -> bytes:
-    return _expression("meta", attribute(1, _be32(_REGISTER)), attribute(2, _be32(15)))
+    return _load_meta(15)
 
 
 def load_transport_protocol() -> bytes:
-    return _expression("meta", attribute(1, _be32(_REGISTER)), attribute(2, _be32(16)))
+    return _load_meta(16)
+
+
+def load_kind_of_interface(*, leaving: bool) -> bytes:
+    """What it came in by or goes out by: see `LOOPBACK`."""
+    return _load_meta(9 if leaving else 8)
+
+
+def load_kind_of_address(*, source: bool) -> bytes:
+    """Whose the address of sender or receiver is, by the routing tables: see `LOCAL`."""
+    flag = 1 if source else 2
+    return _expression(
+        "fib",
+        attribute(1, _be32(_REGISTER)),
+        attribute(2, _be32(_ADDRESS_TYPE)),
+        attribute(3, _be32(flag)),
+    )
+
+
+def keep_bits(mask: bytes, turned: bytes | None = None) -> bytes:
+    """Clear the bits of the register that are not in `mask`, then turn over those of `turned`."""
+    turned = bytes(len(mask)) if turned is None else turned
+    return _expression(
+        "bitwise",
+        attribute(1, _be32(_REGISTER)),
+        attribute(2, _be32(_REGISTER)),
+        attribute(3, _be32(len(mask))),
+        nested(4, attribute(1, mask)),
+        nested(5, attribute(1, turned)),
+    )
 
 
 def must_equal(value: bytes) -> bytes:
     """Go on only if the register holds exactly `value`."""
+    return _compare(0, value)
+
+
+def must_differ(value: bytes) -> bytes:
+    """Go on only if the register holds anything else."""
+    return _compare(1, value)
+
+
+def _compare(how: int, value: bytes) -> bytes:
     data = nested(3, attribute(1, value))
-    return _expression("cmp", attribute(1, _be32(_REGISTER)), attribute(2, _be32(0)), data)
+    return _expression("cmp", attribute(1, _be32(_REGISTER)), attribute(2, _be32(how)), data)
 
 
 def must_be_in(name: str) -> bytes:
@@ -169,9 +237,34 @@ def count() -> bytes:
 
 
 def drop() -> bytes:
-    verdict = nested(2, nested(2, attribute(1, _be32(0))))
+    return _verdict(0)
+
+
+def accept() -> bytes:
+    """Nothing more is asked here; the chains of others still are."""
+    return _verdict(1)
+
+
+def _verdict(code: int) -> bytes:
+    verdict = nested(2, nested(2, attribute(1, _be32(code))))
     return _expression("immediate", attribute(1, _be32(_VERDICT_REGISTER)), verdict)
+
+
+def reset() -> bytes:
+    """Drop a packet of TCP and tell its sender that the connection is over."""
+    return _expression("reject", attribute(1, _be32(_BY_RESET)))
+
+
+def refuse() -> bytes:
+    """Drop a packet and tell its sender that nobody listens there (ICMP, port unreachable)."""
+    code = attribute(2, bytes([_NOBODY_LISTENS]))
+    return _expression("reject", attribute(1, _be32(_BY_ICMP)), code)
 
 
 IPV4_PROTOCOL = bytes([socket.AF_INET])
 IPV6_PROTOCOL = bytes([socket.AF_INET6])
+TCP_PROTOCOL = bytes([socket.IPPROTO_TCP])
+UDP_PROTOCOL = bytes([socket.IPPROTO_UDP])
+LOOPBACK = struct.pack("=H", 772)
+OF_OTHERS, LOCAL = struct.pack("=I", 1), struct.pack("=I", 2)
+"""An address of another machine; one of this machine. Multicast and broadcast are neither."""

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from standfast.adapters.fakes import FakeClock
-from standfast.adapters.linux import lease_filter
+from standfast.adapters.linux import own_tables
 from standfast.adapters.linux.lease_filter import LeaseTables
 from standfast.ports.network import Address
 
@@ -18,7 +18,7 @@ def test_a_kernel_without_packet_filter_is_trouble_in_a_sentence_and_no_exceptio
     def refuse(family: int) -> None:
         raise OSError(93, "Protocol not supported")
 
-    monkeypatch.setattr(lease_filter, "NetlinkSocket", refuse)
+    monkeypatch.setattr(own_tables, "NetlinkSocket", refuse)
     found = LeaseTables(FakeClock())
     assert found.trouble.endswith("does not hold the lease: Protocol not supported")
     found.build()
