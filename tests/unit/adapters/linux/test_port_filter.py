@@ -70,14 +70,14 @@ def test_the_rules_as_bytes(kernel: Kernel, clock: FakeClock) -> None:
     tcp = rules[0]
     for part in (
         b"arriving\0",
-        b"tcp\0",
-        b"tcp_lease\0",
+        b"tcp_ports\0",
+        b"tcp_leased\0",
         bytes.fromhex("06000100 04030000".replace(" ", "")),  # not loopback, an u16 of the host
         b"fib\0",
         b"reject\0",
     ):
         assert part in tcp, part
-    assert b"udp_lease\0" in rules[1]
+    assert b"udp_leased\0" in rules[1]
     assert b"leaving\0" in rules[2]
     # The flags of TCP: clear all but the length of the header, then turn over ACK and RST.
     assert bytes.fromhex("06000100ff00") in rules[3]
