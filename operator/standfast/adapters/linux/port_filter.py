@@ -1,8 +1,8 @@
 """The lease of ports in the packet filter: on all addresses of this machine, to the millisecond.
 
-Table `inet standfast_ports` refuses what arrives for a port of ours (`tcp_ports`, `udp_ports`) that
-is not in the set of running leases (`tcp_leased`, `udp_leased`), and lets no answer out of it. A
-dead agent renews nothing, so the port is shut at the end of the lease with nothing running.
+Table `inet standfast_ports` refuses what arrives for a port of ours (`tcp_ports`, `udp_ports`)
+that is not in the set of running leases (`tcp_leased`, `udp_leased`), and lets no answer out of
+it. A dead agent renews nothing, so the port is shut at the end of the lease with nothing running.
 
 Refused rather than dropped, because the machine's own address stays with the machine: whoever asks
 learns at once that this is not the active node. An open connection ends with the next packet that
