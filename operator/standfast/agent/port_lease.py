@@ -93,7 +93,7 @@ class PortLease:
         remedy = "run a kernel with nf_tables, nft_reject and nft_fib (Linux 5.9 or later)"
         self._alert(Alert(NO_FILTER, said, remedy), is_raised=bool(trouble))
         given = sorted(self._filter.ephemeral(self._ports))
-        names = ", ".join(map(str, given))
+        names = ", ".join(port.name for port in given)
         numbers = ",".join(str(port.number) for port in given)
         said = (
             f"this machine gives {names} to connections of its own too, which would be cut while "

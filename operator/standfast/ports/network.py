@@ -126,7 +126,9 @@ class Port:
     number: int
     transport: Transport
 
-    def __str__(self) -> str:
+    @property
+    def name(self) -> str:
+        """As `443/tcp`."""
         return f"{self.number}/{self.transport.lower()}"
 
 
