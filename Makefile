@@ -113,15 +113,15 @@ bench: setup ## Measure outages: build/bench/failover.json
 	$(RUN) python -m tests.bench
 
 .PHONY: site
-site: ## The documents as a site: build/site
-	uvx --from 'mkdocs<2' mkdocs build --strict --quiet
+site: setup ## The documents as a site: build/site
+	$(UV) tool run --from 'mkdocs<2' mkdocs build --strict --quiet
 
 .PHONY: krew
 krew: setup ## The kubectl plugin for krew: build/krew
 	$(RUN) python krew/build.py
 
 .PHONY: crds
-crds: ## Generate crds/, the chart's copies and docs/reference from the models
+crds: setup ## Generate crds/, the chart's copies and docs/reference from the models
 	$(RUN) python -m standfast.api.crdgen
 	$(RUN) python -m standfast.api.reference
 	$(RUN) python -m standfast.cli.reference
