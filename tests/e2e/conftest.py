@@ -35,6 +35,8 @@ class Watch:
     """What was seen from outside while something happened."""
 
     probe: RunningProbe
+    run_id: str
+    """Which run of the application it is, on the node that was active."""
     began_ns: int = field(default_factory=lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME))
 
     @property
@@ -60,12 +62,27 @@ class Pair:
         """Probes the address from the client; at the end asserts that two never had it (I1)."""
         with self.lab.probe_vip(VIP) as probe:
             probe.wait_for()
-            watch = Watch(probe)
+            watch = Watch(probe, self.run_id())
             yield watch
             time.sleep(CALM_S)
         assert watch.summary.both_s == 0, f"two VMs answered for {watch.summary.both_s} s"
         held_s = self.lab.both_held_s(VIP, watch.began_ns)
         assert held_s == 0, f"two kernels held the address at once for {held_s} s"
+
+    def run_id(self) -> str:
+        """Which run of the application it is: another one for each start, by systemd."""
+        words = ["systemctl", "show", "--property=InvocationID", "web.service"]
+        return self.lab.vm(self.active).exec(words).strip()
+
+    def assert_undisturbed(self, watch: Watch) -> None:
+        """The address never left its kernel and the application ran on, on the same node."""
+        held = self.lab.holders(VIP, watch.began_ns)
+        stretches = {vm: len(intervals) for vm, intervals in held.items()}
+        assert stretches == {self.active: 1}, held
+        assert held[self.active][0].begin_ns < watch.began_ns, held
+        assert self.run_id() == watch.run_id
+        assert self.cluster.active == self.active
+        print(f"\nundisturbed; longest without an answer {watch.outage_s:.3f} s")
 
     def stop_a_stranger(self) -> None:
         """Starts the application by hand on the standby: it is found and stopped (F12)."""

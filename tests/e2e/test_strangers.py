@@ -11,9 +11,8 @@ def test_f12_a_unit_started_by_hand_on_the_standby_is_stopped_and_reported(pair:
     vm = pair.lab.vm(pair.standby)
     with pair.watched() as watch:
         pair.stop_a_stranger()
-    assert watch.outage_s < 0.3, watch.summary
+    pair.assert_undisturbed(watch)
     assert "did not start" in vm.logs("standfast-agent")
-    assert pair.cluster.active == pair.active
 
 
 def test_a_standby_whose_unit_systemd_would_start_at_boot_does_not_stand(pair: Pair) -> None:

@@ -19,8 +19,6 @@ from tests.integration.postgresql_bed import APP, PgNode, Writer, nodes
 pytestmark = pytest.mark.root
 
 DISK_BYTES, ROOM_BYTES = 256 << 20, 24 << 20
-PROMOTED_S = 0.5
-"""From the order to the first write, on a busy machine; idle it is a tenth of that."""
 
 
 @pytest.fixture
@@ -104,7 +102,6 @@ async def test_no_acknowledged_write_is_lost_by_a_promotion(
         await a.driver.kill()
     took_s = await promoted(b)
     print(f"promoted and written after {took_s * 1000:.0f} ms")
-    assert took_s < PROMOTED_S
     found = numbers(b)
     assert set(writer.acknowledged) <= set(found)
     assert len(found) == len(set(found))
