@@ -13,6 +13,7 @@ import pytest
 
 from standfast.adapters.disks.config import FilesystemConfig, ReservedDiskConfig
 from standfast.adapters.disks.keys import key_of
+from standfast.adapters.disks.programs import Done
 from standfast.adapters.drivers import reserved_disk
 from standfast.adapters.drivers.filesystem import FilesystemDriver
 from standfast.adapters.drivers.reserved_disk import ReservedDiskDriver
@@ -157,6 +158,50 @@ async def test_a_reservation_that_is_gone_is_a_death(pair: tuple[Node, Node]) ->
     assert (await driver.check()).verdict is Verdict.DOWN
     await driver.start(None)
     assert node.storage.holder == "a"
+
+
+async def test_an_initiator_under_a_new_name_is_a_death(pair: tuple[Node, Node]) -> None:
+    """The key is that of this node and the reservation its key's, but the storage refuses it."""
+    node, _ = pair
+    driver = node.driver()
+    async with watched(driver) as events:
+        await driver.start(None)
+        assert (await driver.check()).verdict is Verdict.UP
+        node.storage.connects_anew("a")
+        event = await next_event(events)
+    assert event.change is Change.DIED
+    assert "its storage refuses this node" in event.message
+    assert (await driver.check()).verdict is Verdict.DOWN
+    with pytest.raises(UserError, match="under another name") as refused:
+        await driver.start(None)
+    assert "restart standfast-agent" in refused.value.remedy
+    driver.claim(replace(CLAIM, term=6))
+    await driver.start(None)
+    assert node.storage.may_write("a")
+    assert list(node.storage.registered) == ["a"]
+
+
+async def test_a_node_that_is_thrown_out_between_two_questions_is_ousted(
+    pair: tuple[Node, Node],
+) -> None:
+    """It looked before the other one came, and asks for itself after."""
+    node, other = pair
+    driver = node.driver()
+    async with watched(driver) as events:
+        await driver.start(None)
+        taking: list[asyncio.Task[bool]] = []
+
+        class Slow(StorageProgram):
+            async def run(self, *argv: str, budget_s: float | None = None) -> Done:
+                if "--reserve" in argv and not taking:
+                    taking.append(asyncio.create_task(other.driver(LATER).exclude()))
+                    assert await taking[0]
+                return await super().run(*argv, budget_s=budget_s)
+
+        driver._reservation._programs = Slow(node.storage, "a")
+        event = await next_event(events)
+    assert event.change is Change.OUSTED
+    assert node.storage.holder == "b"
 
 
 async def test_a_new_term_goes_on_without_a_stop(pair: tuple[Node, Node]) -> None:

@@ -112,6 +112,7 @@ class Reservation:
         """
         mine = key.value
         persists = (await self.abilities(disk)).persists
+        holders: set[int | None] = set()
         for _ in range(_ROUNDS):
             held = await self.look(disk)
             self._refuse(disk, held, key)
@@ -120,6 +121,7 @@ class Reservation:
                 held = await self.look(disk)
                 self._refuse(disk, held, key)
             if not await self._throw_out(disk, mine, held):
+                holders.add(held.holder)
                 continue  # somebody was quicker; look again
             held = await self.look(disk)
             self._refuse(disk, held, key)
@@ -127,6 +129,14 @@ class Reservation:
                 return (await self.abilities(disk)).is_persistent
             if held.is_only(mine):
                 raise self._cloned(disk, mine)
+        if len(holders) == 1:
+            raise TransientError(
+                f"{self._name}: {disk} could not be reserved: nobody else changes it, and its "
+                "storage refuses this node all the same, as Linux' own target does when this node "
+                "holds it under another name since before it connected anew",
+                remedy="let the other node take it (kubectl standfast switchover); give the "
+                "initiator a name that stays",
+            )
         raise TransientError(
             f"{self._name}: {disk} could not be reserved, because others go on to do so",
             remedy=f"sg_persist --no-inquiry --read-full-status {disk}",
@@ -137,6 +147,14 @@ class Reservation:
         held = await self.look(disk)
         self._refuse_outranked(disk, held, key)
         return held
+
+    async def is_granted(self, disk: Path, key: Key) -> bool:
+        """Whether this machine is the holder, and not only the key that of the holder.
+
+        An initiator that connects anew under another name is nobody, though nothing else changed.
+        The holder may reserve once more, which changes nothing; everybody else is refused.
+        """
+        return await self._reserve(disk, key.value)
 
     async def give_back(self, disk: Path, key: Key) -> None:
         """Let go of it: with the registration of its holder a reservation ends."""
@@ -211,8 +229,10 @@ class Reservation:
     def _cloned(self, disk: Path, value: int) -> UserError:
         return UserError(
             f"{self._name}: another machine is registered with {disk} under the key of this node "
-            f"({keys.text(value)}): one of the two is a clone",
-            remedy="power the clone off, and enrol it as a node of its own",
+            f"({keys.text(value)}): one of the two is a clone, or the storage knows this one "
+            "under another name since it connected anew",
+            remedy="power the clone off, and enrol it as a node of its own; if there is none, "
+            "restart standfast-agent: it takes the disk by a new term",
         )
 
     def _unable(self, disk: Path, why: str) -> UserError:

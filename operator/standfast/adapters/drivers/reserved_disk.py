@@ -196,9 +196,16 @@ class ReservedDiskDriver:
             return f"{device} is not reserved for this node"
         held = await self._reservation.is_held(device, key)
         if held.holder == key.value and key.value in held.keys:
-            return ""
+            if await self._reservation.is_granted(device, key):
+                return ""
+            held = await self._reservation.is_held(device, key)  # it was taken just now, perhaps
         if held.holder is None:
             return f"{device} is not reserved any more: its storage forgot it, or it was cleared"
+        if held.holder == key.value:
+            return (
+                f"{device} is reserved under {key.text}, the key of this node, but its storage "
+                "refuses this node: it knows it under another name since it connected anew"
+            )
         return f"{device} is reserved under {keys.text(held.holder)} now, not {key.text}"
 
     async def _watch_reservation(self, report: Report) -> None:

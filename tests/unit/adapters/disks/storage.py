@@ -34,12 +34,14 @@ class Storage:
     Attributes:
         registered: Key by machine.
         holder: The machine for which it is reserved.
+        mistrusted: A machine whose preemptions are refused.
         attention: Machines to which it has something to tell first.
         commands: What was asked, with the machine.
     """
 
     capable: int = 1
     exclusive: int = 1
+    mistrusted: str = ""
     registered: dict[str, int] = field(default_factory=dict)
     holder: str | None = None
     generation: int = 0
@@ -55,6 +57,13 @@ class Storage:
         if not self.active:
             self.registered.clear()
             self.holder = None
+
+    def connects_anew(self, machine: str) -> None:
+        """It has another port name from now on; the storage keeps what the old one had."""
+        gone = f"{machine} at its old port"
+        self.registered[gone] = self.registered.pop(machine)
+        if self.holder == machine:
+            self.holder = gone
 
     def run(self, machine: str, argv: tuple[str, ...]) -> Done:
         words = dict(zip(argv, (*argv[1:], ""), strict=True))
@@ -101,6 +110,8 @@ class Storage:
             self.holder = machine
         else:
             assert "--preempt-abort" in argv
+            if machine == self.mistrusted:
+                return Done(24, CONFLICT)
             out = [one for one, key in self.registered.items() if key == other and one != machine]
             if not out:
                 return Done(24, CONFLICT)

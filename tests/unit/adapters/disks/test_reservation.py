@@ -209,6 +209,52 @@ async def test_a_question_that_hangs_is_not_followed_by_another() -> None:
         await Reservation("disk", program).look(DISK)
 
 
+async def test_the_holder_alone_is_granted_it_again() -> None:
+    storage = Storage()
+    await of(storage, "a").take(DISK, A5)
+    assert await of(storage, "a").is_granted(DISK, A5)
+    assert not await of(storage, "its clone").is_granted(DISK, A5)
+    storage.connects_anew("a")
+    assert not await of(storage, "a").is_granted(DISK, A5)
+    assert not storage.may_write("a")
+
+
+async def test_storage_that_does_not_let_a_port_follow_its_initiators_older_one_is_told() -> None:
+    """Linux' own target (6.1): of another port of the holder it takes no PREEMPT, though it is
+    registered."""
+    storage = Storage()
+    await of(storage, "a").take(DISK, A5)
+    storage.connects_anew("a")
+    storage.mistrusted = "a"
+    with pytest.raises(TransientError, match="refuses this node all the same") as refused:
+        await of(storage, "a").take(DISK, A7)
+    assert "switchover" in refused.value.remedy
+    assert not storage.may_write("a")
+    b8 = key_of(replace(CLAIM, member="node-b", boot="boot-9", term=8))
+    assert await of(storage, "b").take(DISK, b8) is True
+    storage.mistrusted = ""
+    assert await of(storage, "a").take(DISK, key_of(replace(CLAIM, term=9))) is True
+    assert list(storage.registered) == ["a"]
+
+
+async def test_a_disk_that_others_take_all_the_time_is_given_up() -> None:
+    """Each of our preemptions comes after somebody else's."""
+
+    class Contested(Storage):
+        term = 1
+
+        def run(self, machine: str, argv: tuple[str, ...]) -> Done:
+            if "--preempt-abort" in argv:
+                self.term += 1
+                self.registered["b"] = replace(B6, term=self.term).value
+            return super().run(machine, argv)
+
+    storage = Contested()
+    await of(storage, "b").take(DISK, replace(B6, term=1))
+    with pytest.raises(TransientError, match="others go on to do so"):
+        await of(storage, "a").take(DISK, replace(A5, term=99))
+
+
 async def test_it_is_given_back() -> None:
     storage = Storage()
     await of(storage, "a").take(DISK, A5)
