@@ -3,9 +3,14 @@
 A program of its own, standard library only: `python3 -IS handler.py WORD SOCKET [MORE]`. DRBD
 holds all writes while `fence-peer` runs, so it is patient: an agent that restarts is asked again.
 When nobody answers in time the writes stay held, which is safe; the agent lets them go on later.
+
+The kernel runs it with nothing open: its status is the answer, and its words are for whoever
+calls it by hand.
 """
 
+import contextlib
 import json
+import os
 import socket
 import sys
 import time
@@ -37,13 +42,22 @@ def main(arguments: list[str]) -> int:
             status, said = ask(path, [word, *more])
         except (OSError, ValueError) as error:
             if time.monotonic() > limit_s:
-                sys.stderr.write(f"no agent answers at {path}: {error}\n")
+                _say(f"no agent answers at {path}: {error}")
                 return BROKEN
             time.sleep(AGAIN_S)
         else:
-            sys.stdout.write(f"{said}\n")
+            _say(said)
             return status
 
 
+def _say(words: str) -> None:
+    """Where nobody listens there is no stream, or one that takes nothing."""
+    # AttributeError: without a file there is no stream either.
+    with contextlib.suppress(OSError, AttributeError):
+        sys.stdout.write(f"{words}\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # Not by `sys.exit`, which flushes once more and ends with a status of its own when it cannot.
+    os._exit(main(sys.argv[1:]))

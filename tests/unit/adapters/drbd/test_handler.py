@@ -41,6 +41,27 @@ async def test_the_answer_comes_when_it_is_known(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("streams", ["<&- >&- 2>&-", "</dev/null >/dev/full 2>/dev/full"])
+@pytest.mark.asyncio
+async def test_its_status_is_the_answer_where_nothing_is_open(
+    tmp_path: Path, streams: str
+) -> None:
+    """As the kernel runs it: without standard streams; DRBD knows its status only."""
+    path = tmp_path / "sock"
+
+    async def answer(_: list[str]) -> Reply:
+        return 4, "go on"
+
+    counter = Counter(path, answer)
+    await counter.open()
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'exec "$@" {streams}', "sh"),
+        *(sys.executable, "-IS", handler.__file__, "fence-peer", str(path)),
+    )
+    assert await process.wait() == 4
+    await counter.close()
+
+
 def test_without_an_agent_writes_stay_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
