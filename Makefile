@@ -80,7 +80,8 @@ integration: parts ## Adapters against real parts: API server, vCenter simulator
 	$(PYTEST) tests/integration $(call lanes,$(LANES)) -q --timeout 300 -m "not load" --durations 10
 
 .PHONY: load
-load: setup ## What measures a machine under load or boots a full one: guard, watchdog
+load: setup ## What measures a machine under load or boots full ones: guard, watchdog, disks
+	@tests/tools/prepare load
 	$(PYTEST) tests/integration -q --timeout 600 -m load
 
 .PHONY: chaos

@@ -20,6 +20,8 @@ QEMU = "qemu-system-x86_64"
 ACCEL = os.environ.get("STANDFAST_QEMU_ACCEL", "tcg")
 """`kvm` where it works: some hosts lend a /dev/kvm that does not."""
 CPUS = {"kvm": "host,-arch-capabilities"}
+MONITOR_S = 60
+"""qemu's monitor does not answer while qemu waits for a disk."""
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 INIT = """\
 #!/bin/busybox sh
@@ -134,6 +136,7 @@ class Machine:
     def order(self, word: str) -> float:
         """Give qemu's monitor one order (`stop`, `cont`); answers when that was."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as monitor:
+            monitor.settimeout(MONITOR_S)
             monitor.connect(str(self._monitor))
             monitor.recv(4096)
             monitor.sendall(f"{word}\n".encode())
