@@ -9,6 +9,8 @@ import base64
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,7 +54,11 @@ def boottime_ms() -> int:
 
 @dataclass
 class Party:
-    """One process and how to reach it."""
+    """One process and how to reach it.
+
+    Attributes:
+        packages: Directories in front of the sources of this tree: another version of them.
+    """
 
     name: str
     address: str
@@ -61,6 +67,11 @@ class Party:
     process: subprocess.Popen[bytes] | None = None
     uid: str = ""
     more_addresses: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+    @property
+    def python_path(self) -> str:
+        return ":".join((*self.packages, f"{ROOT / 'operator'}", f"{ROOT}"))
 
     @property
     def listen(self) -> str:
@@ -83,7 +94,7 @@ class Party:
         self.directory.mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
-            "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}",
+            "PYTHONPATH": self.python_path,
             "STANDFAST_STATE": str(self.directory / "state"),
             "STANDFAST_RUN": str(self.directory / "run"),
             "STANDFAST_BUNDLE": str(self.directory / "bundle.json"),
@@ -344,3 +355,35 @@ async def serving_pair(
         yield bed
     finally:
         await bed.close()
+
+
+GROWN = {
+    "wire/api.py": ("MemberStatus", "PeerStatus", "Accepted"),
+    "wire/frames.py": ("Facts",),
+    "core/state.py": ("Durable",),
+    "core/record.py": ("Record",),
+}
+"""What another version adds a field to: answers, what members tell each other, what is kept."""
+
+
+def another_version(directory: Path, version: str) -> str:
+    """Installed as another version, which says and keeps more than this one knows.
+
+    Returns:
+        The directory to put in front of the sources.
+    """
+    package = directory / version
+    shutil.copytree(ROOT / "operator/standfast", package / "standfast")
+    for name, classes in GROWN.items():
+        module = package / "standfast" / name
+        text = module.read_text()
+        for each in classes:
+            head = re.search(rf"^class {each}\b", text, re.MULTILINE)
+            assert head is not None, f"{each} is not in {name}"
+            end = text.index("\n\n\n", head.end())
+            text = text[:end] + '\n    of_another_version: str = "yes"' + text[end:]
+        module.write_text(text)
+    info = package / f"standfast-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: standfast\nVersion: {version}\n")
+    return str(package)

@@ -45,14 +45,9 @@ def kind(name: str) -> Collection:
 
 @dataclass
 class Machine(Party):
-    """An agent with a boot of its own at every start.
-
-    Attributes:
-        packages: Directories in front of the sources of this tree: another version of them.
-    """
+    """An agent with a boot of its own at every start."""
 
     boot: str = ""
-    packages: tuple[str, ...] = ()
 
     def start(self) -> None:
         self.boot = str(uuid.uuid4())
@@ -65,7 +60,7 @@ class Machine(Party):
         boot_file.write_text(self.boot + "\n")
         environment = {
             **os.environ,
-            "PYTHONPATH": ":".join((*self.packages, f"{ROOT / 'operator'}", f"{ROOT}")),
+            "PYTHONPATH": self.python_path,
             "STANDFAST_STATE": str(self.directory / "state"),
             "STANDFAST_RUN": str(self.directory / "run"),
             "STANDFAST_BUNDLE": str(self.directory / "bundle.json"),
@@ -105,12 +100,19 @@ class Machine(Party):
 
 @dataclass
 class Operator:
-    """One replica as a process."""
+    """One replica as a process.
+
+    Attributes:
+        group: Id of its group, by which a packet filter knows it.
+        more: Of its environment.
+    """
 
     kubeconfig: Path
     directory: Path
     name: str
     image: str = ""
+    group: int = 0
+    more: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     ops_port: int = 0
 
@@ -132,10 +134,12 @@ class Operator:
             "STANDFAST_OPS_PORT": str(self.ops_port),
             "STANDFAST_LOG_LEVEL": "debug",
             "STANDFAST_WITNESS_IMAGE": self.image,
+            **self.more,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "standfast.controller.main", "run"],
+                group=self.group,
                 env=environment,
                 stdout=log,
                 stderr=log,

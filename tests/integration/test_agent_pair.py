@@ -20,6 +20,7 @@ from tests.integration.member_bed import (
     ApiError,
     Bed,
     Party,
+    another_version,
     boottime_ms,
     serving_pair,
 )
@@ -111,6 +112,37 @@ async def test_a_crash_of_the_agent_interrupts_nothing(tmp_path: Path) -> None:
         assert {what for what, _ in changes_since(node, began_ms)} == {"adopted"}
         assert back.term == 3
         assert (await bed.status(bed.other(node))).role == "Standby"
+
+
+async def test_f90_an_agent_of_another_version_adopts_what_the_one_before_serves(
+    tmp_path: Path,
+) -> None:
+    """An upgrade where it serves, and the way back: the agent is restarted, and nothing else is.
+
+    The newer one keeps more on disk, and says more, than the older one knows.
+    """
+    newer = await asyncio.to_thread(another_version, tmp_path, "99.1.0")
+    async with serving_pair(tmp_path, 21, timing=Profile.TOLERANT.timing) as bed:
+        node = await bed.active()
+        before = await bed.status(node)
+        for version, packages in (("99.1.0", (newer,)), (before.agent_version, ())):
+            began_ms = boottime_ms()
+            await asyncio.to_thread(node.signal_main, signal.SIGTERM)
+            node.packages = packages
+            node.start()
+            now = await bed.until(
+                node,
+                lambda s, v=version: s.role == "Active" and s.agent_version == v,  # type: ignore[misc]  # mypy cannot infer a lambda's default
+            )
+            print(f"\nto version {version}: {changes_since(node, began_ms)}")
+            assert {what for what, _ in changes_since(node, began_ms)} == {"adopted"}
+            assert now.incarnation == before.incarnation
+            await bed.until(
+                bed.other(node),
+                lambda s: s.role == "Standby" and s.eligible and all(p.reachable for p in s.peers),
+            )
+        assert now.record_version > before.record_version
+        assert changes_since(bed.other(node), 0) == [], "it has not served"
 
 
 async def test_a_stop_of_the_service_takes_the_spare_along(tmp_path: Path) -> None:

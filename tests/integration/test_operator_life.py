@@ -1,16 +1,13 @@
 """The operator comes, goes, freezes, loses its API server; moves are asked for and refused."""
 
 import asyncio
-import random
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from standfast.adapters.kube.paths import EVENTS, SECRETS
-from tests.bench.soak_api import FaultyApi, Mood
 from tests.integration.kube_parts import CRDS, KubeLab
 from tests.integration.operator_bed import (
     CLUSTER,
@@ -40,15 +37,6 @@ async def final(pair: OperatorBed, name: str) -> dict[str, Any]:
         name,
     )
     return found["status"]
-
-
-async def taken_over(replica: Operator, what: str) -> None:
-    """Wait until it is elected, and print how long that took; the goal is 20 s."""
-    began = time.monotonic()
-    async with asyncio.timeout(60):
-        while not replica.lines("Elected"):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-    print(f"leader {what}: taken over after {time.monotonic() - began:.1f} s")
 
 
 async def test_a_failover_while_the_operator_is_away_is_recorded_when_it_is_back(
@@ -88,65 +76,6 @@ async def test_an_api_server_that_is_away_stops_nothing(pair: OperatorBed, kube:
     after = await pair.settled()
     assert after["status"]["term"] == before["status"]["term"]
     assert pair.vcenter.hypervisor.orders == []
-
-
-async def test_of_two_replicas_one_acts_and_members_refuse_the_one_that_was_frozen(
-    pair: OperatorBed,
-) -> None:
-    """F73, F74: the token of the new leader is higher, and agents check it."""
-    first = pair.operators[0]
-    second = pair.operator("op-2")
-    second.start()
-    await asyncio.sleep(3)
-    assert second.lines("Elected") == []
-    first.signal(signal.SIGSTOP)
-    await taken_over(second, "frozen")
-    assert second.lines("Elected")[0]["token"] == 2
-    await asyncio.sleep(2)
-    first.signal(signal.SIGCONT)
-    assert first.process is not None
-    assert await asyncio.to_thread(first.process.wait, 10) == 75
-    await pair.settled()
-    assert pair.vcenter.hypervisor.orders == []
-
-
-async def test_a_leader_that_only_the_api_server_has_lost_ends_before_another_acts(
-    pair: OperatorBed, kube: KubeLab, tmp_path: Path
-) -> None:
-    """F73: its members answer and vCenter obeys, so nothing but the lease can hold it back."""
-    api = FaultyApi(kube.endpoint, tmp_path, random.Random(1))
-    await api.start()
-    try:
-        assert await asyncio.to_thread(pair.operators[0].stop) == 0
-        cut_off = Operator(api.kubeconfig, tmp_path, "op-2")
-        pair.operators.append(cut_off)
-        cut_off.start()
-        await taken_over(cut_off, "gone before this one started")
-        await pair.settled()
-        third = pair.operator("op-3")
-        third.start()
-        await asyncio.sleep(3)
-        api.mood = Mood(away=True)
-        await taken_over(third, "cut off from the API server")
-        assert cut_off.process is not None
-        assert cut_off.process.poll() == 75, "it ended before the other one was elected"
-        await pair.settled()
-    finally:
-        await api.close()
-    assert pair.vcenter.hypervisor.orders == []
-    for machine in pair.machines.values():
-        assert [line for line in machine.history() if line["what"] in {"stopped", "killed"}] == []
-
-
-async def test_a_replica_that_leaves_hands_over_within_seconds(pair: OperatorBed) -> None:
-    second = pair.operator("op-2")
-    second.start()
-    await asyncio.sleep(2)
-    assert await asyncio.to_thread(pair.operators[0].stop) == 0
-    async with asyncio.timeout(10):
-        while not second.lines("Elected"):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-    await pair.settled()
 
 
 async def test_deleting_the_cluster_leaves_the_application_running(pair: OperatorBed) -> None:

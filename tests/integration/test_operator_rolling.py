@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from standfast.core.timing import Profile
-from tests.integration.member_bed import ROOT
+from tests.integration.member_bed import another_version
 from tests.integration.operator_bed import (
     CLUSTER,
     OperatorBed,
@@ -129,25 +128,6 @@ async def test_a_round_stops_when_service_moves_by_itself_and_its_end_gives_the_
     await pair.settled()
 
 
-def _version(directory: Path, version: str) -> str:
-    """Installed as another version, whose answers have members that this one does not know."""
-    package = directory / version
-    shutil.copytree(ROOT / "operator/standfast", package / "standfast")
-    wire = package / "standfast/wire/api.py"
-    text = wire.read_text()
-    classes = ("class MemberStatus(", "class PeerStatus(", "class Accepted(")
-    assert all(each in text for each in classes)
-    for each in classes:
-        at = text.index(each)
-        end = text.find("\n\n\n", at)
-        text = text[:end] + '\n    of_another_version: str = "yes"' + text[end:]
-    wire.write_text(text)
-    info = package / f"standfast-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: standfast\nVersion: {version}\n")
-    return str(package)
-
-
 @pytest.mark.load
 async def test_f90_agents_are_upgraded_and_downgraded_in_a_round_with_one_move_each(
     pair: OperatorBed, tmp_path: Path
@@ -157,7 +137,7 @@ async def test_f90_agents_are_upgraded_and_downgraded_in_a_round_with_one_move_e
     before = await pair.cluster()
     old = before["status"]["nodes"][0]["agentVersion"]
     term = before["status"]["term"]
-    newer = await asyncio.to_thread(_version, tmp_path, "99.1.0")
+    newer = await asyncio.to_thread(another_version, tmp_path, "99.1.0")
     for at, (name, version, packages) in enumerate(
         (("up", "99.1.0", (newer,)), ("down", old, ())), start=1
     ):

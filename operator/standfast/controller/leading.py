@@ -6,7 +6,7 @@ concerns is said in one place, `concerned`.
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from standfast.adapters.kube.client import KubeClient
@@ -29,6 +29,7 @@ from standfast.controller.ops import Metrics
 from standfast.controller.parts import Parts
 from standfast.controller.places import look_at_infrastructure, look_at_witness
 from standfast.controller.provision import Provider
+from standfast.controller.reach import LOOK_S, Reach
 from standfast.controller.records import Records
 from standfast.controller.settings import Settings
 from standfast.controller.statuses import StatusWriter
@@ -52,6 +53,7 @@ class Leading:
         elector: Whether we may act.
         clock: For moments.
         metrics: For alarms.
+        resign: Called when another replica should act instead.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Leading:
         elector: Elector,
         clock: Clock,
         metrics: Metrics,
+        resign: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._metrics = metrics
@@ -96,6 +99,8 @@ class Leading:
             records=Records(client, store, recorder),
         )
         self._clusters = Clusters(self.parts)
+        self._reach = Reach(self.parts.switchboard, clock)
+        self._resign = resign
         self._unjudged: set[Key] = set()
         self._began_at_ms = 0
 
@@ -132,6 +137,7 @@ class Leading:
                 for _ in range(WORKERS):
                     group.create_task(work(parts.queue, self._look))
                 group.create_task(self._sweep_for_ever())
+                group.create_task(self._keep_reaching())
                 group.create_task(parts.recorder.run())
         finally:
             await parts.errands.close()
@@ -186,6 +192,14 @@ class Leading:
                 await self._sweep()
             except TransientError as error:
                 logger().info("Sweep put off", error=error.problem, at=datetime.now(UTC))
+
+    async def _keep_reaching(self) -> None:
+        while not (lost := self._reach.lost()):  # noqa: ASYNC110 -- silence tells nobody
+            await asyncio.sleep(LOOK_S)
+        logger(members=lost).warning(
+            "Nobody is reached", why="every member was lost: another replica may reach them"
+        )
+        self._resign()
 
     def _cluster_of(self, key: Key) -> Iterable[Key]:
         """The cluster that a resource or switchover names; all of them when it is gone."""

@@ -92,6 +92,11 @@ class Switchboard:
         lines = self._lines.get(cluster_uid, {}).values()
         return [line.now for line in lines if line.now is not None]
 
+    def counts(self) -> tuple[int, int]:
+        """How many members are heard now, and how many are listened to."""
+        lines = [line for of in self._lines.values() for line in of.values()]
+        return sum(line.heard for line in lines), len(lines)
+
     def doubt(self, cluster_uid: str, member_uid: str) -> None:
         """Others do not hear this member: ask it now whether it is there."""
         line = self.line(cluster_uid, member_uid)

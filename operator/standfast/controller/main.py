@@ -16,7 +16,7 @@ import click
 import kopf
 
 from standfast.adapters.kube.client import KubeClient
-from standfast.adapters.kube.elector import Elector
+from standfast.adapters.kube.elector import RETRY_S, Elector
 from standfast.adapters.kube.endpoint import Credential, load_endpoint
 from standfast.adapters.linux.clock import BootClock
 from standfast.api.base import API_VERSION
@@ -59,6 +59,7 @@ class Operator:
         self._leading: Leading | None = None
         self._elected = asyncio.Event()
         self._stop = asyncio.Event()
+        self._has_resigned = False
         self._ready = asyncio.Event()
         self._served = asyncio.Event()
         self._missing = ""
@@ -95,6 +96,8 @@ class Operator:
             await asyncio.gather(acting, return_exceptions=True)
             await asyncio.gather(watching, return_exceptions=True)
             await asyncio.to_thread(self._elector.release)
+            if self._has_resigned:  # whoever starts us again must not be before the others
+                await asyncio.sleep(2 * RETRY_S)
             await ops.close()
             await client.close()
         for task in (acting, watching):
@@ -114,6 +117,7 @@ class Operator:
                 elector=self._elector,
                 clock=self._clock,
                 metrics=self._metrics,
+                resign=self._resign,
             )
             self._leading = leading
             try:
@@ -121,6 +125,11 @@ class Operator:
             except* StandfastError as errors:
                 logger().warning("Acting begins anew", error=str(errors.exceptions[0]))
                 await asyncio.sleep(1)
+
+    def _resign(self) -> None:
+        """Leave as when asked to; the lease is given up, and another replica need not wait."""
+        self._has_resigned = True
+        self._stop.set()
 
     async def _kinds_are_served(self, client: KubeClient) -> bool:
         """Wait for the CRDs: what is not there when watching begins is never watched.

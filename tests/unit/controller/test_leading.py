@@ -30,6 +30,7 @@ async def test_news_of_one_vm_wake_the_cluster_that_names_it() -> None:
         ),
         clock=FakeClock(),
         metrics=Metrics(),
+        resign=lambda: None,
     )
     queue = leading.parts.queue
     for cluster in CLUSTERS:

@@ -42,10 +42,10 @@ class Exit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """Another replica's lease, and since when it has looked like this."""
+    """Another replica's lease as it looks, and when it is over unless it changes."""
 
     version: str
-    since_ms: int
+    ends_at_ms: int
 
 
 class Elector:
@@ -125,11 +125,18 @@ class Elector:
     def _renew_for_ever(self) -> None:
         while not self._stopping.is_set():
             self._once()
-            self._stopping.wait(RETRY_S)
+            self._stopping.wait(self._pause_s())
         if self._valid_until_ms is not None:
             self._valid_until_ms = None
             self._give_up()
         self._api.close()
+
+    def _pause_s(self) -> float:
+        """Until the next try; what is over before that is taken when it is over."""
+        if self._watched is None:
+            return RETRY_S
+        left_ms = self._watched.ends_at_ms - self._clock.now_ms()
+        return min(RETRY_S, left_ms / 1000) if left_ms > 0 else RETRY_S
 
     def _once(self) -> None:
         asked_ms = self._clock.now_ms()
@@ -163,9 +170,9 @@ class Elector:
             return True
         version = str(lease["metadata"].get("resourceVersion"))
         if self._watched is None or self._watched.version != version:
-            self._watched = _Watched(version, now_ms)
-        seconds = lease.get("spec", {}).get("leaseDurationSeconds") or DURATION_MS // 1000
-        return now_ms - self._watched.since_ms >= int(seconds) * 1000
+            seconds = lease.get("spec", {}).get("leaseDurationSeconds") or DURATION_MS // 1000
+            self._watched = _Watched(version, now_ms + int(seconds) * 1000)
+        return now_ms >= self._watched.ends_at_ms
 
     def _won(self, asked_ms: int, count: int) -> None:
         self._valid_until_ms = asked_ms + VALID_MS

@@ -1,4 +1,4 @@
-"""The token of the acting replica, when the Lease that it comes from began anew."""
+"""Which replica holds the Lease, from when on, and the token that comes of it."""
 
 from typing import cast
 
@@ -34,10 +34,10 @@ class Lease:
         return found
 
 
-def replica(name: str, lease: Lease) -> Elector:
+def replica(name: str, lease: Lease, clock: FakeClock | None = None) -> Elector:
     made = Elector(
         Endpoint("https://127.0.0.1:6443"),
-        FakeClock(),
+        clock or FakeClock(),
         namespace="standfast",
         name="standfast-operator",
         identity=name,
@@ -76,3 +76,32 @@ def test_a_replica_that_was_replaced_outbids_nobody() -> None:
         frozen._once()
     assert frozen.token == 1
     assert lease.spec["leaseTransitions"] == 2
+
+
+def test_a_lease_that_is_over_is_taken_when_it_is_over_and_not_a_pause_later() -> None:
+    """F73: how long a takeover takes is the duration of the lease and little else."""
+    lease, clock = Lease(), FakeClock()
+    acting, other = replica("a", lease), replica("b", lease, clock)
+    acting._once()
+    other._once()
+    paused_ms = []
+    while other.token == 0:
+        paused_ms.append(round(1000 * other._pause_s()))
+        clock.advance(paused_ms[-1])
+        other._once()
+    assert sum(paused_ms) == electors.DURATION_MS
+    assert paused_ms[:-1] == [2_000] * 7
+    assert other._pause_s() == electors.RETRY_S
+
+
+def test_a_lease_that_is_renewed_is_not_taken_and_one_that_cannot_be_is_tried_again() -> None:
+    lease, clock = Lease(), FakeClock()
+    acting, other = replica("a", lease), replica("b", lease, clock)
+    for _ in range(10):
+        acting._once()
+        other._once()
+        assert other._pause_s() == electors.RETRY_S
+        clock.advance(electors.DURATION_MS - 1)
+    assert other.token == 0
+    clock.advance(1)
+    assert other._pause_s() == electors.RETRY_S, "it is over: no haste when that was tried in vain"
