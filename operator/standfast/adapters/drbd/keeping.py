@@ -146,6 +146,8 @@ class Keeping:
         step = plan.next_of_standby(
             copy, None if told is None else told.theirs, counts_on_me=counts_on_me
         )
+        if step.do is Do.PARTED and (await self.drbd.seen()).is_in_touch:
+            return Next(Do.NOTHING)  # they met meanwhile, and the generations read are a resync's
         match step.do:
             case Do.CREATE:
                 self.note("DrbdCreated", "DRBD takes a blank disk", path=str(self._config.disk))

@@ -286,6 +286,28 @@ async def test_a_stop_that_is_refused_says_by_whom(desk: Desk) -> None:
     await desk.driver.stop(200)
 
 
+async def test_copies_that_meet_while_they_are_judged_are_no_split_brain(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resync gives a copy a generation that the active node told nobody yet."""
+    desk.drbd.shows(recorded.REJOINING, recorded.GI_OLD)
+    unheard = Generations(0x36DB0274674219F0)
+    raised: list[str] = []
+    monkeypatch.setattr(
+        RecordingSink, "raise_alert", lambda _, __, alert: raised.append(alert.reason)
+    )
+
+    async def slowly() -> Generations | None:
+        desk.drbd.text = recorded.SYNC_TARGET
+        return unheard
+
+    monkeypatch.setattr(desk.drbd, "generations", slowly)
+    desk.begin(SECOND)
+    desk.driver.follow(LED)
+    await desk.until(lambda: desk.driver.replication().part is Part.BUILDING)
+    assert "SplitBrain" not in raised
+
+
 async def test_copies_that_parted_wait_for_a_person(desk: Desk) -> None:
     mine = recorded.GI_OLD.replace("BBE6423E39DE08E0:0000000000000000", "A0:BBE6423E39DE08E0")
     desk.drbd.shows(recorded.REJOINING, mine)
