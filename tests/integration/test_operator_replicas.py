@@ -287,3 +287,31 @@ async def test_a_step_of_the_clock_of_either_makes_no_second_one_act(
     await pair.settled()
     await members_refuse(pair, token)
     untouched(pair)
+
+
+async def test_an_api_server_that_ails_delays_what_is_declared_and_stops_nothing(
+    pair: OperatorBed, kube: KubeLab, tmp_path: Path
+) -> None:
+    """F71: it refuses a third of the requests (429, 500, 503), is slow, forgets history (410)."""
+    api = FaultyApi(kube.endpoint, tmp_path, random.Random(3))
+    await api.start()
+    try:
+        await alone(pair, Operator(api.kubeconfig, tmp_path, "op-2"))
+        api.mood = Mood(refused=0.3, slow_s=0.2)
+        before = (await pair.cluster())["status"]["configID"]
+        api.cut_watches(gone=True)
+        spec = {**pair.cluster_spec(), "timing": {"profile": "Tolerant"}}
+        await pair.apply("HACluster", CLUSTER, spec)
+        began = time.monotonic()
+        await pair.until(
+            lambda c: c["status"]["configID"] != before and truth(c, "Reconciling") == "",
+            within_s=90,
+        )
+        print(
+            f"a change among refusals: {time.monotonic() - began:.1f} s, {api.disturbed} of them"
+        )
+        assert api.disturbed > 0
+        await pair.settled()
+    finally:
+        await api.close()
+    untouched(pair)
