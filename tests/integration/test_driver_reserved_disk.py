@@ -139,7 +139,7 @@ async def test_a_node_that_was_thrown_out_says_that_its_lease_is_over(
         event = await next_event(events)
     assert event.change is Change.OUSTED
     assert "was taken in term 6 by another node" in event.message
-    assert (await driver.check()).verdict is Verdict.DOWN
+    assert (await driver.check()).verdict is Verdict.GONE
     with pytest.raises(TransientError, match="was taken in term 6"):
         await driver.start(None)
     assert node.storage.holder == "b"
@@ -155,7 +155,7 @@ async def test_a_reservation_that_is_gone_is_a_death(pair: tuple[Node, Node]) ->
         event = await next_event(events)
     assert event.change is Change.DIED
     assert "not reserved any more" in event.message
-    assert (await driver.check()).verdict is Verdict.DOWN
+    assert (await driver.check()).verdict is Verdict.GONE
     await driver.start(None)
     assert node.storage.holder == "a"
 

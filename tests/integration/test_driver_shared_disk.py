@@ -138,7 +138,7 @@ async def test_a_detach_by_somebody_else_is_a_death(slot: Slot) -> None:
         slot.detach()
         event = await next_event(events)
     assert (event.change, "was detached" in event.message) == (Change.DIED, True)
-    assert (await driver.check()).verdict is Verdict.DOWN
+    assert (await driver.check()).verdict is Verdict.GONE
 
 
 async def test_partitions_follow_the_disk(tmp_path: Path) -> None:

@@ -15,19 +15,23 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path, PurePosixPath
 from typing import assert_never
 
-from standfast.agent import allowed_ports
+from standfast.adapters.checks.config import Program
+from standfast.agent import allowed_ports, programs
 from standfast.agent.allowed_ports import PortRange
+from standfast.agent.programs import example_of
 from standfast.errors import UserError
 from standfast.ports.events import Alert
 from standfast.ports.units import AtBoot
 from standfast.wire.resources import (
+    Check,
+    CommandCheck,
     Drbd,
     Filesystem,
     Postgresql,
@@ -79,6 +83,13 @@ devices = []
 [boot]
 enabled_units = "refuse"
 
+# Programs that look whether an application is well, by the name that spec.systemd.check.command of
+# its HAResource has. Status 0 says so; the last line it writes is shown. It is run as `user`
+# ("nobody" when not named) and killed after monitor.timeout. No program is run but these.
+# [checks.orders]
+# command = ["/usr/local/bin/check-orders", "--quick"]
+# user = "orders"
+
 # The guard feeds a hardware watchdog while this node may run its resources. To see that it works:
 # systemctl stop standfast-guard; standfast-guard --try-watchdog. The machine is reset by it.
 # [watchdog]
@@ -99,7 +110,7 @@ SYSTEM_UNITS = (
 )
 """What no pattern of the file matches: losing it would lose the host."""
 
-_SECTIONS = frozenset({"allow", "boot", "watchdog"})
+_SECTIONS = frozenset({"allow", "boot", "checks", "watchdog"})
 _KEYS = ("units", "addresses", "directories", "devices", "ports")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BY_ID = ("/dev/disk/by-id/wwn-0x", "/dev/disk/by-id/scsi-3")
@@ -119,6 +130,7 @@ class Allowed:
         devices: Paths, tags and patterns of them; a UUID stands as the paths of that disk.
         ports: Numbers and ranges.
         at_boot: What happens to units that systemd starts by itself.
+        programs: What checks may run, by name.
     """
 
     path: Path
@@ -128,6 +140,7 @@ class Allowed:
     devices: tuple[str, ...] = ()
     ports: tuple[PortRange, ...] = ()
     at_boot: AtBoot = AtBoot.REFUSE
+    programs: Mapping[str, Program] = field(default_factory=dict)
 
     def check(self, resources: Sequence[ResourceSpec]) -> None:
         """Let a declaration pass, or refuse it whole.
@@ -140,10 +153,14 @@ class Allowed:
         for resource in resources:
             match resource:
                 case Systemd(unit=unit, ports=ports) | Postgresql(unit=unit, ports=ports):
-                    problem, line = self._unit(unit)
-                    also, another = allowed_ports.refused(ports, self.ports)
-                    problem = " and ".join(filter(None, (problem, also)))
-                    line = "; ".join(filter(None, (line, another)))
+                    asked = resource.check if isinstance(resource, Systemd) else None
+                    found = (
+                        self._unit(unit),
+                        allowed_ports.refused(ports, self.ports),
+                        self._asked(asked),
+                    )
+                    problem = " and ".join(said for said, _ in found if said)
+                    line = "; ".join(another for _, another in found if another)
                 case Vip(address=address):
                     problem, line = self._address(address)
                 case Filesystem(mount_point=mount_point, device=device):
@@ -216,6 +233,18 @@ class Allowed:
         why = " (part of the system itself, which only its full name allows)" if is_systems else ""
         return f"is the unit {unit}{why}", f'units = ["{unit}"]'
 
+    def _asked(self, check: Check | None) -> tuple[str, str]:
+        if check is None:
+            return "", ""
+        if isinstance(check, CommandCheck):
+            if check.name in self.programs:
+                return "", ""
+            return f"is checked by the program {check.name}", example_of(check.name)
+        address = check.address
+        is_here = ipaddress.ip_interface(address).ip.is_loopback
+        allowed = is_here or self.allows_address(address)
+        return ("", "") if allowed else (f"is asked at {address}", f'addresses = ["{address}"]')
+
     def _address(self, address: str) -> tuple[str, str]:
         if self.allows_address(address):
             return "", ""
@@ -268,6 +297,7 @@ def parse(text: str, path: Path = PATH) -> Allowed:
         devices=tuple(name for entry in devices for name in _devices(path, entry)),
         ports=tuple(_ports(path, entry) for entry in ports),
         at_boot=_at_boot(path, sections.get("boot", {})),
+        programs=programs.read(path, sections.get("checks", {})),
     )
 
 

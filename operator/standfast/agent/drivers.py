@@ -48,6 +48,7 @@ _SEEN = {
 _VERDICTS = {
     Verdict.UP: ev.Verdict.UP,
     Verdict.DOWN: ev.Verdict.DOWN,
+    Verdict.GONE: ev.Verdict.GONE,
     Verdict.UNKNOWN: ev.Verdict.UNKNOWN,
 }
 _TURNED = {

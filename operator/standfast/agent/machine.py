@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from standfast.adapters.checks.config import Program
 from standfast.adapters.drivers import DriverHost, linux_host, make_driver
 from standfast.adapters.drivers.guarded import GuardedDriver, Plan
 from standfast.adapters.drivers.targets import targets_of
@@ -46,6 +47,11 @@ def linux_machine() -> Machine:
     return Machine(linux_drivers, GuardClient, NftPortFilter, load)
 
 
+def program_of(name: str) -> Program | None:
+    """What the host's file has for the name of a check now."""
+    return load().programs.get(name)
+
+
 def linux_drivers(clock: Clock, sink: EventSink, plan: Plan) -> MakeDriver:
     """How drivers are made on this machine; the first one opens what all of them share."""
     host: DriverHost | None = None
@@ -53,7 +59,12 @@ def linux_drivers(clock: Clock, sink: EventSink, plan: Plan) -> MakeDriver:
     def make(spec: Spec) -> ResourceDriver:
         nonlocal host
         if host is None:
-            host = linux_host(clock, sink, lambda: load().at_boot)
+            host = linux_host(
+                clock,
+                sink,
+                at_boot=lambda: load().at_boot,
+                program_of=program_of,
+            )
         config = config_of(spec)
         return GuardedDriver(make_driver(config, host), plan, partial(targets_of, config, host))
 

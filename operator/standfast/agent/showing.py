@@ -20,7 +20,7 @@ _STATES: dict[Phase, State] = {
 def shown(group: Group) -> tuple[object, ...]:
     """What of a group is news when it changes; that somebody looked is none."""
     cells = (
-        (cell.spec, cell.phase, cell.fault, len(cell.failures), cell.message)
+        (cell.spec, cell.phase, cell.fault, len(cell.failures), cell.failed_checks, cell.message)
         for cell in group.cells.values()
     )
     return (group.serving_term, group.generation, *cells)
@@ -49,6 +49,7 @@ class Showing:
             message=cell.fault.message if failed and cell.fault is not None else cell.message,
             reason=cell.fault.reason if cell.fault is not None else "",
             restarts=len(cell.failures),
+            failed_checks=cell.failed_checks,
             since=self._since(cell, now_ms),
             replication=copy,
         )

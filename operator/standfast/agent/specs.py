@@ -10,6 +10,8 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import assert_never
 
+from standfast.adapters.checks import config as checks
+from standfast.adapters.checks.config import CheckConfig, check_of, knobs_of
 from standfast.adapters.disks.config import (
     FilesystemConfig,
     Fsck,
@@ -23,14 +25,18 @@ from standfast.core.group_spec import Spec, Then, problems
 from standfast.core.proof import Need, default_need, enough
 from standfast.core.record import DataMode
 from standfast.errors import UserError
+from standfast.ports.resource import Knobs
 from standfast.wire.resources import (
+    CommandCheck,
     Drbd,
     Filesystem,
+    HttpCheck,
     Postgresql,
     ReservedDisk,
     ResourceSpec,
     SharedDisk,
     Systemd,
+    TcpCheck,
     Vip,
 )
 
@@ -108,7 +114,7 @@ def config_of(spec: Spec) -> DriverConfig:
             fields["port"],
             fields["network"],
         ).tuned(json.loads(spec.knobs))
-    return SystemdConfig(spec.name, fields["unit"])
+    return SystemdConfig(spec.name, fields["unit"], check_of(json.loads(spec.knobs or "{}")))
 
 
 def check_data_mode(resources: Sequence[ResourceSpec], data: DataMode) -> None:
@@ -174,8 +180,34 @@ def _on_copies(resources: Sequence[ResourceSpec]) -> frozenset[str]:
     )
 
 
+def _check_of(resource: Systemd) -> CheckConfig | None:
+    """How the application is asked."""
+    ask: checks.Asked
+    match resource.check:
+        case None:
+            return None
+        case TcpCheck(address=address, port=port, expect=expect):
+            ask = checks.TcpCheck(address, port, expect)
+        case HttpCheck() as http:
+            ask = checks.HttpCheck(
+                http.address,
+                http.port,
+                http.path,
+                http.scheme == "HTTPS",
+                http.host,
+                http.status_min,
+                http.status_max,
+                http.verify,
+            )
+        case CommandCheck(name=name):
+            ask = checks.CommandCheck(name)
+        case _:
+            assert_never(resource.check)
+    return CheckConfig(ask, resource.monitor.timeout_ms)
+
+
 def _spec_of(resource: ResourceSpec, data: DataMode, disks: Sequence[str]) -> Spec:
-    knobs: dict[str, object] = {}
+    knobs: Knobs = {}
     match resource:
         case Vip(address=address, interface=interface):
             kind, need, rides_out = "vip", Need.ADDRESS, True
@@ -183,6 +215,7 @@ def _spec_of(resource: ResourceSpec, data: DataMode, disks: Sequence[str]) -> Sp
         case Systemd(unit=unit):
             kind, need, rides_out = "systemd", default_need(data, exclusive=False), False
             thing = {"unit": unit}
+            knobs = knobs_of(_check_of(resource))
         case Postgresql(unit=unit, data_directory=data_directory, settings_directory=settings):
             kind, need, rides_out = "postgresql", Need.REPLICATED, False
             thing = {
@@ -239,6 +272,8 @@ def _spec_of(resource: ResourceSpec, data: DataMode, disks: Sequence[str]) -> Sp
         stop_ms=resource.stop_timeout_ms,
         check_every_ms=resource.monitor.interval_ms,
         check_ms=resource.monitor.timeout_ms,
+        failures_max=resource.monitor.failure_threshold,
+        checks_seen=max(resource.monitor.out_of, resource.monitor.failure_threshold),
         restarts=resource.on_failure.restarts,
         window_ms=resource.on_failure.window_ms,
         then=Then(resource.on_failure.then),

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_snake
 
 from standfast.api.base import KubeObject, LocalRef, Model, ObservedGeneration
+from standfast.api.checks import Check
 from standfast.api.conditions import Conditions
 from standfast.api.markers import (
     Clip,
@@ -113,6 +114,12 @@ class Systemd(Model):
         "kernel of every node lets others in on them only while that node has the lease, to the "
         "millisecond and with no program of ours running; without it, it refuses them. The node "
         "reaches itself always. May be changed at any time.",
+    )
+    check: Check | None = Field(
+        default=None,
+        description="How the application itself is asked, at every monitor.interval, within "
+        "monitor.timeout. A start has succeeded once it passes. When absent, what systemd says of "
+        "the unit decides alone.",
     )
 
 
@@ -406,12 +413,38 @@ class Drbd(Model):
 class Monitor(Model):
     """How the resource is checked while it runs, where its end is not seen by event."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.outOf) || self.outOf >= self.failureThreshold",
+            message="outOf is smaller than failureThreshold, so no number of failed checks would "
+            "ever be a failure: raise outOf, or remove it",
+            holds=lambda monitor: (
+                monitor.out_of is None or monitor.out_of >= monitor.failure_threshold
+            ),
+        ),
+    )
+
     interval: Annotated[Duration, between("100ms", "1h")] = Field(
         default="5s", description="Between two checks."
     )
     timeout: Annotated[Duration, between("100ms", "10m")] = Field(
         default="4s", description="A check that takes longer has failed."
     )
+    failure_threshold: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=1,
+        description="So many failed checks are a failure of the resource. What is certain (the "
+        "unit failed, the server is gone, the address was removed) is one at once.",
+    )
+    out_of: Annotated[int, Field(ge=1, le=60)] | None = Field(
+        default=None,
+        description="Of so many of the newest checks; when absent failureThreshold, so that they "
+        "must fail in a row. A check that could not be made is not counted.",
+        examples=[5],
+    )
+
+    @property
+    def checks_seen(self) -> int:
+        return self.out_of or self.failure_threshold
 
     @property
     def interval_ms(self) -> int:
@@ -623,6 +656,11 @@ class ResourceOnNode(Model):
     reason: Word = Field(default="", description="One word for machines.")
     message: Sentence = Field(default="", description="A sentence, with what to do.")
     restarts: Count = Field(default=0, description="Restarts in place within the window.")
+    failed_checks: Count = Field(
+        default=0,
+        description="Failed checks among the newest that count (monitor.outOf): it flaps when "
+        "this comes and goes.",
+    )
     since: Time | None = Field(default=None, description="When the state was entered.")
     replication: ReplicationOnNode | None = Field(
         default=None, description="The copy there, of what keeps one on every node."

@@ -177,9 +177,19 @@ def _resources(status: HAClusterStatus, resources: Sequence[HAResource]) -> Tabl
     table = text.columns("RESOURCE", "TYPE", "TARGET", *(f"ON {name.upper()}" for name in nodes))
     for resource in resources:
         name = resource.metadata.name
-        shown = (text.word(states.get((node, name))) for node in nodes)
+        failed = {node.node: node.failed_checks for node in resource.status.nodes}
+        shown = (_state(states.get((node, name)), failed.get(node, 0)) for node in nodes)
         table.add_row(name, resource.spec.type, resource.spec.target, *shown)
     return table
+
+
+def _state(state: str | None, failed_checks: int) -> Text:
+    """What a resource does on a node; and that its checks flap, which no state shows."""
+    word = text.word(state)
+    if failed_checks:
+        checks = "check" if failed_checks == 1 else "checks"
+        word.append(f" ({failed_checks} failed {checks})", style="warn")
+    return word
 
 
 def _facts(status: HAClusterStatus, now: datetime) -> list[RenderableType]:

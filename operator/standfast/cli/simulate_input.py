@@ -271,6 +271,8 @@ def _spec_of(resource: HAResource, data: DataMode) -> Spec:
         stop_ms=spec.stop.timeout_ms,
         check_every_ms=spec.monitor.interval_ms,
         check_ms=spec.monitor.timeout_ms,
+        failures_max=spec.monitor.failure_threshold,
+        checks_seen=spec.monitor.checks_seen,
         restarts=spec.on_failure.restarts,
         window_ms=spec.on_failure.window_ms,
         then=Then(spec.on_failure.then.value),

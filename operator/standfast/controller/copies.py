@@ -1,4 +1,4 @@
-"""Numbers of replicated data for alarms: how far each copy is behind, and what is at risk.
+"""Numbers of resources for alarms: failed checks, how far copies are behind, what is at risk.
 
 They move all the time, so they are not in any status; they are collected when somebody asks.
 """
@@ -18,7 +18,12 @@ class Copies:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        for gauge in (metrics.copy_lag, metrics.copy_age, metrics.copy_lacks):
+        for gauge in (
+            metrics.copy_lag,
+            metrics.copy_age,
+            metrics.copy_lacks,
+            metrics.failed_checks,
+        ):
             gauge.clear()
 
     def show(self, cluster: tuple[str, str], said: Sequence[MemberStatus]) -> None:
@@ -31,10 +36,12 @@ class Copies:
         names = {member.member_uid: member.name for member in said}
         for member in said:
             for resource in member.resources:
+                labels = (*cluster, resource.name, member.name)
+                if resource.state == "Running":
+                    self._metrics.failed_checks.labels(*labels).set(resource.failed_checks)
                 copy = resource.replication
                 if copy is None:
                     continue
-                labels = (*cluster, resource.name, member.name)
                 if copy.lag_bytes is not None:
                     self._metrics.copy_lag.labels(*labels).set(copy.lag_bytes)
                 if copy.lag_ms is not None:

@@ -18,6 +18,7 @@ from typing import TypedDict
 
 import msgspec
 
+from standfast.api.checks import Check, HttpCheck, TcpCheck
 from standfast.api.cluster import DataMode, HACluster
 from standfast.api.resource import (
     Drbd,
@@ -165,7 +166,10 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
         "depends_on": tuple(ref.name for ref in spec.depends_on),
         "critical": spec.critical,
         "monitor": wire.Monitor(
-            interval_ms=spec.monitor.interval_ms, timeout_ms=spec.monitor.timeout_ms
+            interval_ms=spec.monitor.interval_ms,
+            timeout_ms=spec.monitor.timeout_ms,
+            failure_threshold=spec.monitor.failure_threshold,
+            out_of=spec.monitor.checks_seen,
         ),
         "start_timeout_ms": spec.start.timeout_ms,
         "stop_timeout_ms": spec.stop.timeout_ms,
@@ -187,6 +191,7 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
                 **common,
                 unit=systemd.unit,
                 ports=_ports(systemd.ports),
+                check=None if systemd.check is None else _check(systemd.check),
             )
         case HAResourceSpec(postgresql=Postgresql() as postgresql):
             return wire.Postgresql(
@@ -233,6 +238,28 @@ def to_wire(name: str, spec: HAResourceSpec) -> ResourceSpec:
                 f"HAResource {name} has a type that this operator does not know: {spec.type}",
                 remedy="install the operator of the version that brought this type",
             )
+
+
+def _check(check: Check) -> wire.Check:
+    """How an application is asked, as the agents read it."""
+    match check:
+        case Check(tcp=TcpCheck() as tcp):
+            return wire.TcpCheck(address=tcp.address, port=tcp.port, expect=tcp.expect)
+        case Check(http=HttpCheck() as http):
+            lowest, highest = http.status_range
+            return wire.HttpCheck(
+                address=http.address,
+                port=http.port,
+                path=http.path,
+                scheme=http.scheme.value,
+                host=http.host or "",
+                status_min=lowest,
+                status_max=highest,
+                verify=http.verify,
+            )
+        case _:
+            assert check.command is not None, "one of them is set"
+            return wire.CommandCheck(name=check.command.name)
 
 
 def _check_order(depends_on: Mapping[str, Sequence[str]]) -> None:

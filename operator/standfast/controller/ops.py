@@ -71,6 +71,12 @@ class Metrics:
             COPY_LABELS,
             registry=self.registry,
         )
+        self.failed_checks = Gauge(
+            "standfast_resource_failed_checks",
+            "Failed checks among the newest that count (monitor.outOf), where it runs",
+            COPY_LABELS,
+            registry=self.registry,
+        )
         self.events_dropped = Gauge(
             "standfast_operator_events_dropped",
             "Kubernetes Events that were not posted",

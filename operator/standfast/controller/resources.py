@@ -124,6 +124,7 @@ def _status(
                 reason=each.reason,
                 message=each.message,
                 restarts=each.restarts,
+                failed_checks=each.failed_checks,
                 since=each.since.replace(microsecond=0),
                 replication=_replication(each.replication),
             )

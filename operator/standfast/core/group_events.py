@@ -25,6 +25,9 @@ class Verdict(Enum):
 
     UP = "Up"
     DOWN = "Down"
+    """It does not answer as it should: counts as one failed check."""
+    GONE = "Gone"
+    """It is not there any more, which no second look would deny: counts at once."""
     UNKNOWN = "Unknown"
 
 

@@ -40,6 +40,8 @@ class Spec:
         stop_ms: Budget of a graceful stop, after which it is killed.
         check_every_ms: Between two checks while it runs.
         check_ms: Budget of a check; a check that hangs is a failed check.
+        failures_max: It has failed once so many checks did, of the newest `checks_seen`.
+        checks_seen: How many are remembered; not fewer than `failures_max`.
         restarts: In place, within `window_ms`.
         window_ms: How long a failure is remembered.
         then: What follows when restarts are used up.
@@ -57,6 +59,8 @@ class Spec:
     stop_ms: int = 20_000
     check_every_ms: int = 5000
     check_ms: int = 4000
+    failures_max: int = 1
+    checks_seen: int = 1
     restarts: int = 3
     window_ms: int = 600_000
     then: Then = Then.FAILOVER

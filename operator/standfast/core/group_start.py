@@ -19,7 +19,7 @@ from standfast.core.group_state import (
     Phase,
     Want,
 )
-from standfast.core.group_stop import begin_stop, kill, must_stop
+from standfast.core.group_stop import FLAPPING, begin_stop, kill, must_stop
 from standfast.core.group_turn import GroupTurn
 from standfast.core.record import Proof, Suspect
 
@@ -73,6 +73,7 @@ def on_started(turn: GroupTurn, event: ev.Started) -> None:
     turn.set(
         spec.name,
         phase=Phase.RUNNING,
+        checks=(),
         fault=None,
         spent=False,
         retry_at_ms=0,
@@ -132,6 +133,7 @@ def count_failure(turn: GroupTurn, name: str, fault: Fault, *, lasting: bool = F
         abandoned=spent and spec.then is Then.IGNORE,
         retry_at_ms=turn.now_ms + _pause_ms(len(failures), lasting=lasting),
     )
+    turn.calm(name, FLAPPING)
     specs = {key: cell.spec for key, cell in turn.cells.items()}
     for above in shaken_by(specs, name):
         if turn.cells[above].is_here:

@@ -99,6 +99,7 @@ class Cell:
         began_ms: When that call began.
         due_ms: When it counts as hung.
         restart: Stop it, then start it again.
+        checks: The newest checks since it was started, true for a failed one.
         failures: Moments of failures within the window.
         retry_at_ms: Not started before.
         fault: Newest failure, until it runs again.
@@ -122,6 +123,7 @@ class Cell:
     began_ms: int = 0
     due_ms: int = 0
     restart: bool = False
+    checks: tuple[bool, ...] = ()
     failures: tuple[int, ...] = ()
     retry_at_ms: int = 0
     fault: Fault | None = None
@@ -137,6 +139,10 @@ class Cell:
     @property
     def is_busy(self) -> bool:
         return self.doing is not Doing.NOTHING
+
+    @property
+    def failed_checks(self) -> int:
+        return sum(self.checks)
 
     @property
     def is_here(self) -> bool:

@@ -13,6 +13,7 @@ from standfast.core.group_turn import GroupTurn
 
 STUCK = "Stuck"
 STRAY = "RunsWithoutPermission"
+FLAPPING = "ChecksFail"
 KILLS_BEFORE_ALARM = 2
 
 _NOTHING_MAY_RUN = frozenset({Want.DOWN, Want.RELEASE, Want.EMERGENCY})
@@ -143,4 +144,4 @@ def stopped(turn: GroupTurn, name: str, message: str) -> None:
         obstacles=None if cell.fresh is not None else (),
         look_at_ms=turn.now_ms,
     )
-    turn.calm(name, STUCK, STRAY)
+    turn.calm(name, STUCK, STRAY, FLAPPING)

@@ -33,6 +33,7 @@ class CellChanges(TypedDict, total=False):
     removed: bool
     phase: Phase
     restart: bool
+    checks: tuple[bool, ...]
     failures: tuple[int, ...]
     retry_at_ms: int
     fault: Fault | None

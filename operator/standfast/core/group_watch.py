@@ -1,7 +1,9 @@
 """What is seen of a resource: looks, checks and signals, and what each means.
 
-On the active node a check that says DOWN, a check that hangs, and a signal of death are failures;
-UNKNOWN is none. On a standby the same looks find strangers and try whether a start would work.
+On the active node a signal of death and a check that finds nothing left (GONE) are failures at
+once. A check that says DOWN and one that hangs are failed checks, and so many of the newest make a
+failure as the declaration says, with the first one when it says nothing; UNKNOWN says nothing and
+is not remembered. On a standby the same looks find strangers and try whether a start would work.
 """
 
 from standfast.core import group_events as ev
@@ -15,7 +17,7 @@ from standfast.core.group_state import (
     Phase,
     Want,
 )
-from standfast.core.group_stop import begin_stop, must_stop, on_verified
+from standfast.core.group_stop import FLAPPING, begin_stop, must_stop, on_verified
 from standfast.core.group_turn import GroupTurn
 
 
@@ -70,24 +72,67 @@ def _seen_nothing(turn: GroupTurn, cell: Cell, event: ev.Looked) -> None:
 
 def on_checked(turn: GroupTurn, event: ev.Checked) -> None:
     cell = turn.answered(event.name, event.call)
-    if cell is None:
+    if cell is None or cell.phase is not Phase.RUNNING:
         return
     spec = cell.spec
     turn.set(spec.name, message=event.message, look_at_ms=turn.now_ms + spec.check_every_ms)
-    if event.verdict is ev.Verdict.DOWN:
-        _found_down(turn, cell, Fault("CheckFailed", event.message))
+    match event.verdict:
+        case ev.Verdict.UP:
+            _remember(turn, cell, failed=False)
+        case ev.Verdict.DOWN:
+            _check_failed(turn, cell, Fault("CheckFailed", event.message))
+        case ev.Verdict.GONE:
+            _found_down(turn, cell, Fault("CheckFailed", event.message))
+        case ev.Verdict.UNKNOWN:  # pragma: no branch - the last of a closed enum
+            pass
 
 
 def on_check_hung(turn: GroupTurn, cell: Cell) -> None:
+    if cell.phase is not Phase.RUNNING:
+        return
     message = f"the check of {cell.spec.name} did not come back within {cell.spec.check_ms} ms"
-    _found_down(turn, cell, Fault("CheckTimeout", message))
+    turn.set(cell.spec.name, message=message, look_at_ms=turn.now_ms + cell.spec.check_every_ms)
+    _check_failed(turn, cell, Fault("CheckTimeout", message))
+
+
+def _remember(turn: GroupTurn, cell: Cell, *, failed: bool) -> Cell:
+    """One more check; the alarm ends with the last failed one that is remembered."""
+    name, spec = cell.spec.name, cell.spec
+    after = turn.set(name, checks=(*cell.checks, failed)[-spec.checks_seen :])
+    if not after.failed_checks:
+        turn.calm(name, FLAPPING)
+    return after
+
+
+def _check_failed(turn: GroupTurn, cell: Cell, fault: Fault) -> None:
+    """One failed check: enough of them, or something to be seen."""
+    after = _remember(turn, cell, failed=True)
+    name, spec, failed = cell.spec.name, cell.spec, after.failed_checks
+    if failed >= spec.failures_max:
+        _found_down(turn, cell, fault)
+        return
+    if not cell.checks or not cell.checks[-1]:
+        turn.note(
+            "CheckFailed",
+            "Check failed, and others before it did not",
+            resource=name,
+            reason=fault.reason,
+            error=fault.message,
+            failed=failed,
+        )
+    turn.alarm(
+        name,
+        FLAPPING,
+        f"{failed} of the last {len(after.checks)} checks failed ({fault.message}); with "
+        f"{spec.failures_max} of {spec.checks_seen} it counts as failed",
+        "look why it answers late or wrongly; spec.monitor of the HAResource has the threshold",
+    )
 
 
 def _found_down(turn: GroupTurn, cell: Cell, fault: Fault) -> None:
     """It is there but not well: stop it, start it again."""
-    if cell.phase is Phase.RUNNING:
-        count_failure(turn, cell.spec.name, fault)
-        turn.set(cell.spec.name, restart=True)
+    count_failure(turn, cell.spec.name, fault)
+    turn.set(cell.spec.name, restart=True)
 
 
 def on_changed(turn: GroupTurn, event: ev.Changed) -> None:
@@ -107,6 +152,7 @@ def on_changed(turn: GroupTurn, event: ev.Changed) -> None:
 
 def _died(turn: GroupTurn, cell: Cell, message: str) -> None:
     name = cell.spec.name
+    turn.calm(name, FLAPPING)
     if cell.phase is Phase.FOUND or (cell.phase is Phase.RUNNING and must_stop(turn, name)):
         turn.give_up_call(name)
         turn.set(name, phase=Phase.UNKNOWN, message=message, look_at_ms=turn.now_ms)

@@ -38,6 +38,9 @@ class Verdict(Enum):
 
     UP = "Up"
     DOWN = "Down"
+    """It is there, and does not answer as it should; a second look may find it well."""
+    GONE = "Gone"
+    """It is not there any more, or for certain not as it was started."""
     UNKNOWN = "Unknown"
 
 
@@ -151,11 +154,15 @@ class Excluding(Protocol):
         ...
 
 
+Knobs = Mapping[str, int | bool | str | None]
+"""What of a resource may change while it runs."""
+
+
 @runtime_checkable
 class Tunable(Protocol):
     """Part of a driver of which something may be declared anew while it runs."""
 
-    def tune(self, knobs: Mapping[str, int | bool | None]) -> None:
+    def tune(self, knobs: Knobs) -> None:
         """Go by these from now on.
 
         Returns at once and never raises; called at every declaration, also with the same ones.

@@ -423,6 +423,7 @@ class ResourceStatus(Wire, frozen=True, kw_only=True):
 
     Attributes:
         restarts: In the present window.
+        failed_checks: Among the newest that are remembered (`monitor`).
         since: When `state` began.
         replication: Of what keeps a copy on every node.
     """
@@ -433,6 +434,7 @@ class ResourceStatus(Wire, frozen=True, kw_only=True):
     message: str = ""
     reason: str = ""
     restarts: int = 0
+    failed_checks: int = 0
     since: datetime
     replication: ReplicationStatus | None = None
 

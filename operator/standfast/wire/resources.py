@@ -10,10 +10,16 @@ import msgspec
 
 
 class Monitor(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
-    """How often to look, for what no signal tells."""
+    """How often to look, for what no signal tells.
+
+    Attributes:
+        failure_threshold: So many failed checks of the newest `out_of` are a failure.
+    """
 
     interval_ms: int = 5000
     timeout_ms: int = 4000
+    failure_threshold: int = 1
+    out_of: int = 1
 
 
 class OnFailure(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -61,11 +67,51 @@ class Port(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     protocol: Literal["TCP", "UDP"] = "TCP"
 
 
+class TcpCheck(msgspec.Struct, rename="camel", frozen=True, kw_only=True, tag="tcp"):
+    """A connection is taken; and, where declared, what is said first begins as expected."""
+
+    address: str = "127.0.0.1"
+    port: int
+    expect: str = ""
+
+
+class HttpCheck(msgspec.Struct, rename="camel", frozen=True, kw_only=True, tag="http"):
+    """A GET is answered with a status within the range.
+
+    Attributes:
+        host: Header, and the name in TLS; the address when not named.
+        verify: The certificate must be valid for `host`.
+    """
+
+    address: str = "127.0.0.1"
+    port: int
+    path: str = "/"
+    scheme: Literal["HTTP", "HTTPS"] = "HTTP"
+    host: str = ""
+    status_min: int = 200
+    status_max: int = 399
+    verify: bool = False
+
+
+class CommandCheck(msgspec.Struct, rename="camel", frozen=True, kw_only=True, tag="command"):
+    """A program ends with status 0: one that the host's agent.toml names so."""
+
+    name: str
+
+
+Check = TcpCheck | HttpCheck | CommandCheck
+
+
 class Systemd(Resource, tag="systemd", frozen=True, kw_only=True):
-    """A systemd unit by its full name; its ports are open under the lease only."""
+    """A systemd unit by its full name; its ports are open under the lease only.
+
+    Attributes:
+        check: How the application is asked; an agent that does not know it asks systemd only.
+    """
 
     unit: str
     ports: tuple[Port, ...] = ()
+    check: Check | None = None
 
 
 class Postgresql(Resource, tag="postgresql", frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ class DriverContract:
 
     async def test_what_was_never_started_is_stopped(self, subject: Subject) -> None:
         assert (await subject.driver.probe()).presence is Presence.STOPPED
-        assert (await subject.driver.check()).verdict is Verdict.DOWN
+        assert (await subject.driver.check()).verdict is Verdict.GONE
         assert await subject.driver.ready() == []
 
     async def test_a_start_returns_when_it_is_up(self, subject: Subject) -> None:
@@ -87,7 +87,7 @@ class DriverContract:
         await subject.driver.start(subject.lease())
         await subject.driver.stop(5000)
         assert (await subject.driver.probe()).presence is Presence.STOPPED
-        assert (await subject.driver.check()).verdict is Verdict.DOWN
+        assert (await subject.driver.check()).verdict is Verdict.GONE
 
     async def test_a_kill_is_verified(self, subject: Subject) -> None:
         await subject.driver.start(subject.lease())
@@ -122,7 +122,7 @@ class DriverContract:
             event = await next_event(events)
         assert (event.resource, event.change) == (subject.driver.name, Change.DIED)
         assert event.message
-        assert (await subject.driver.check()).verdict is Verdict.DOWN
+        assert (await subject.driver.check()).verdict is Verdict.GONE
 
     async def test_our_own_doing_is_not_reported(self, subject: Subject) -> None:
         """The first event after starts, stops and kills of ours is the death from outside."""

@@ -251,7 +251,7 @@ def test_what_is_not_named_is_not_allowed() -> None:
     [
         ("[allow", "Expected"),
         ("allow = 3", "allow is not a section"),
-        ("[alow]", "the file has 'alow', and takes allow, boot, watchdog"),
+        ("[alow]", "the file has 'alow', and takes allow, boot, checks, watchdog"),
         (
             "[allow]\nunit = []",
             "has 'unit', and takes addresses, devices, .*, ports, units",

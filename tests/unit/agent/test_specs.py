@@ -1,11 +1,13 @@
 """Declarations become what group and drivers need; what cannot be is refused in sentences."""
 
+import json
 from ipaddress import ip_interface
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from standfast.adapters.checks import config as checks
 from standfast.adapters.disks.config import (
     FilesystemConfig,
     Fsck,
@@ -20,14 +22,18 @@ from standfast.core.proof import Need, enough
 from standfast.core.record import DataMode
 from standfast.errors import UserError
 from standfast.wire.resources import (
+    Check,
+    CommandCheck,
     Drbd,
     Filesystem,
+    HttpCheck,
     Monitor,
     OnFailure,
     Postgresql,
     ReservedDisk,
     SharedDisk,
     Systemd,
+    TcpCheck,
     Vip,
 )
 
@@ -35,7 +41,7 @@ WEB = Systemd(
     name="web",
     unit="web.service",
     critical=False,
-    monitor=Monitor(interval_ms=1, timeout_ms=2),
+    monitor=Monitor(interval_ms=1, timeout_ms=2, failure_threshold=3, out_of=5),
     start_timeout_ms=3,
     stop_timeout_ms=4,
     on_failure=OnFailure(restarts=5, window_ms=6, then="KeepTrying"),
@@ -52,6 +58,7 @@ def test_everything_declared_arrives() -> None:
         "KeepTrying",
         False,
     )
+    assert (web.failures_max, web.checks_seen) == (3, 5)
     assert vip.depends_on == ("web",)
     assert vip.rides_out
     assert not web.rides_out
@@ -61,6 +68,36 @@ def test_a_driver_is_made_from_the_fingerprint() -> None:
     web, vip = specs_of((WEB, VIP), DataMode.NONE)
     assert config_of(web) == SystemdConfig("web", "web.service")
     assert config_of(vip) == VipConfig("vip", ip_interface("10.0.0.100/24"), None)
+
+
+@pytest.mark.parametrize(
+    ("declared", "asked"),
+    [
+        (TcpCheck(port=25, expect="220"), checks.TcpCheck("127.0.0.1", 25, "220")),
+        (
+            HttpCheck(address="::1", port=8, path="/h", scheme="HTTPS", host="shop", verify=True),
+            checks.HttpCheck("::1", 8, "/h", True, "shop", 200, 399, True),
+        ),
+        (HttpCheck(port=80), checks.HttpCheck("127.0.0.1", 80)),
+        (CommandCheck(name="orders"), checks.CommandCheck("orders")),
+    ],
+)
+def test_how_it_is_asked_is_told_while_it_runs_and_restarts_nothing(
+    declared: Check, asked: checks.Asked
+) -> None:
+    (plain,) = specs_of((WEB,), DataMode.NONE)
+    (spec,) = specs_of((msgspec.structs.replace(WEB, check=declared),), DataMode.NONE)
+    config = checks.CheckConfig(asked, 2)
+    assert config_of(spec) == SystemdConfig("web", "web.service", config)
+    assert spec.fingerprint == plain.fingerprint
+    assert json.loads(spec.knobs) != json.loads(plain.knobs)
+
+
+def test_an_operator_that_knows_no_threshold_means_the_first_failed_check() -> None:
+    old = msgspec.json.decode(b'{"type": "systemd", "name": "web", "unit": "w"}', type=Systemd)
+    (spec,) = specs_of((old,), DataMode.NONE)
+    assert (spec.failures_max, spec.checks_seen) == (1, 1)
+    assert config_of(spec) == SystemdConfig("web", "w")
 
 
 def test_policy_does_not_change_the_fingerprint_and_the_thing_does() -> None:

@@ -392,6 +392,39 @@ REFUSALS = (
         "must be between 100ms and 1h",
     ),
     Refusal(
+        "more_failed_checks_than_are_remembered",
+        changed(VIP, _set("monitor", {"failureThreshold": 4, "outOf": 3})),
+        "outOf is smaller than failureThreshold",
+    ),
+    Refusal(
+        "a_check_of_two_kinds",
+        changed(SYSTEMD, _set("systemd.check", {"tcp": {"port": 80}, "command": {"name": "web"}})),
+        "exactly one kind of check must be set: tcp or http or command",
+    ),
+    Refusal(
+        "a_check_of_no_kind",
+        changed(SYSTEMD, _set("systemd.check", {})),
+        "exactly one kind of check must be set",
+    ),
+    Refusal(
+        "statuses_from_high_to_low",
+        changed(SYSTEMD, _set("systemd.check", {"http": {"port": 80, "status": "399-200"}})),
+        "must be one status, or the lowest and the highest, as 200-399",
+    ),
+    Refusal(
+        "a_certificate_that_is_to_be_valid_for_nobody",
+        changed(
+            SYSTEMD,
+            _set("systemd.check", {"http": {"port": 443, "scheme": "HTTPS", "verify": True}}),
+        ),
+        "verify needs scheme HTTPS, and the host",
+    ),
+    Refusal(
+        "a_path_that_is_two_lines",
+        changed(SYSTEMD, _set("systemd.check", {"http": {"port": 80, "path": "/ HTTP/1.1\r\n"}})),
+        "path",
+    ),
+    Refusal(
         "a_deadline_of_days",
         changed(SWITCHOVER, _set("deadline", "48h")),
         "must be between 5s and 1h",

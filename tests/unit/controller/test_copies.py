@@ -1,4 +1,4 @@
-"""Numbers of replicated data for alarms."""
+"""Numbers of resources for alarms."""
 
 from datetime import UTC, datetime
 
@@ -16,6 +16,7 @@ def member(uid: str, name: str, copy: ReplicationStatus | None) -> MemberStatus:
         type="postgresql",
         state="Running",
         since=datetime.now(UTC),
+        failed_checks=2,
         replication=copy,
     )
     blank = msgspec.json.decode(BLANK, type=MemberStatus)
@@ -40,6 +41,7 @@ def test_lag_and_what_is_at_risk_are_shown_and_go_with_who_said_it() -> None:
     labels = 'cluster="orders",namespace="default",node="{}",resource="pg"'
     assert f"lag_bytes{{{labels.format('vm-b')}}} 77.0" in text
     assert f"lag_seconds{{{labels.format('vm-b')}}} 1.5" in text
+    assert f"resource_failed_checks{{{labels.format('vm-a')}}} 2.0" in text
     assert f"lacks_bytes{{{labels.format('c')}}} 4096.0" in text
 
     Copies(metrics).show(("default", "orders"), [])

@@ -11,6 +11,7 @@ from standfast.api.resource import HAResource
 from standfast.controller.authorities import Declared, Register
 from standfast.controller.groups import declared_group, in_service, next_number
 from standfast.errors import UserError
+from standfast.wire import resources as wire
 from standfast.wire.api import MemberStatus, ResourceStatus
 from standfast.wire.resources import (
     Drbd,
@@ -89,6 +90,64 @@ def test_durations_and_policies_reach_the_agents_in_their_units() -> None:
     assert second.start_timeout_ms == 90_000
     assert (second.on_failure.restarts, second.on_failure.window_ms) == (1, 120_000)
     assert second.on_failure.then == "KeepTrying"
+    assert (second.monitor.failure_threshold, second.monitor.out_of) == (1, 1)
+    assert second.check is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({"tcp": {"port": 25, "expect": "220"}}, wire.TcpCheck(port=25, expect="220")),
+        ({"http": {"port": 80}}, wire.HttpCheck(port=80)),
+        (
+            {
+                "http": {
+                    "address": "::1",
+                    "port": 443,
+                    "path": "/health",
+                    "scheme": "HTTPS",
+                    "host": "shop",
+                    "status": "204",
+                    "verify": True,
+                }
+            },
+            wire.HttpCheck(
+                address="::1",
+                port=443,
+                path="/health",
+                scheme="HTTPS",
+                host="shop",
+                status_min=204,
+                status_max=204,
+                verify=True,
+            ),
+        ),
+        ({"command": {"name": "orders"}}, wire.CommandCheck(name="orders")),
+    ],
+)
+def test_how_an_application_is_asked_reaches_the_agents(
+    declared: dict[str, Any], told: wire.Check
+) -> None:
+    web = resource("web", systemd={"unit": "web.service", "check": declared})
+    (found,) = declared_group(cluster(), [web], {}).resources
+    assert isinstance(found, Systemd)
+    assert found.check == told
+
+
+@pytest.mark.parametrize(
+    ("monitor", "told"),
+    [
+        ({"failureThreshold": 3}, (3, 3)),
+        ({"failureThreshold": 3, "outOf": 5}, (3, 5)),
+        ({"outOf": 5}, (1, 5)),
+    ],
+)
+def test_f05_how_many_failed_checks_are_a_failure_reaches_the_agents(
+    monitor: dict[str, int], told: tuple[int, int]
+) -> None:
+    declared = resource("web", systemd={"unit": "web.service"}, monitor=monitor)
+    (web,) = declared_group(cluster(), [declared], {}).resources
+    assert (web.monitor.failure_threshold, web.monitor.out_of) == told
 
 
 def test_a_circle_is_named() -> None:

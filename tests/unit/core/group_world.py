@@ -213,7 +213,7 @@ class World:
         def checked() -> ev.GroupEvent:
             verdict = thing.health
             if verdict is ev.Verdict.UP and not thing.running:
-                verdict = ev.Verdict.DOWN
+                verdict = ev.Verdict.GONE
             name = thing.spec.name
             return ev.Checked(name, call, verdict, f"{name} is {verdict.value}")
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from standfast.core import group as groups
+from standfast.core import group_events as ev
 from standfast.core import group_watch
 from standfast.core.group_state import Cell, Doing, Group, Phase, Want
 from standfast.core.group_turn import GroupTurn
@@ -27,3 +28,6 @@ def test_a_check_that_hangs_beside_a_stop_counts_no_failure() -> None:
     turn = turn_with(cell)
     group_watch.on_check_hung(turn, cell)
     assert turn.cells == {"db": cell}
+    group_watch.on_checked(turn, ev.Checked("db", 1, ev.Verdict.GONE, ""))
+    assert turn.cells["db"].failures == ()
+    assert turn.cells["db"].message == ""

@@ -32,6 +32,8 @@ def graphs(draw: st.DrawFn) -> tuple[Spec, ...]:
             rides_out=draw(st.booleans()),
             start_ms=3000,
             stop_ms=1000,
+            failures_max=(failures_max := draw(st.integers(1, 3))),
+            checks_seen=draw(st.integers(failures_max, 4)),
             restarts=draw(st.integers(0, 2)),
             window_ms=60_000,
             then=draw(st.sampled_from(Then)),
@@ -54,7 +56,9 @@ acts = st.one_of(
     st.tuples(st.just("appear"), st.sampled_from(NAMES)),
     st.tuples(st.just("unsure"), st.sampled_from(NAMES)),
     st.tuples(
-        st.sampled_from((*HANGS, "start_fails", "kill_hangs", "kill_lies", "down")),
+        st.sampled_from(
+            (*HANGS, "start_fails", "kill_hangs", "kill_lies", "down", "gone", "well")
+        ),
         st.sampled_from(NAMES),
     ),
 )
@@ -92,6 +96,10 @@ def act(world: World, what: str, value: object, generation: int) -> None:
             setattr(world.things[value], what, 2)
         case "down" if value in world.things:
             world.things[value].health = ev.Verdict.DOWN
+        case "gone" if value in world.things:
+            world.things[value].health = ev.Verdict.GONE
+        case "well" if value in world.things:
+            world.things[value].health = ev.Verdict.UP
         case (
             "start_hangs"
             | "stop_hangs"

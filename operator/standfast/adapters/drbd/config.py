@@ -1,8 +1,9 @@
 """What the DRBD driver needs to know of the resource it serves."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from standfast.ports.resource import Knobs
 
 PREFIX = "standfast-"
 
@@ -41,13 +42,14 @@ class DrbdConfig:
     run: Path = Path("/run/standfast")
     proc: Path = Path("/proc/drbd")
 
-    def tuned(self, knobs: Mapping[str, int | bool | None]) -> "DrbdConfig":
+    def tuned(self, knobs: Knobs) -> "DrbdConfig":
         """The same, with what may be declared anew while it runs."""
+        rate, every_s = knobs["resyncMibS"], knobs["verifyEveryS"]
         return replace(
             self,
-            resync_mib_s=knobs["resyncMibS"],
+            resync_mib_s=rate if isinstance(rate, int) else None,
             is_paused=bool(knobs["isPaused"]),
-            verify_every_s=knobs["verifyEveryS"],
+            verify_every_s=every_s if isinstance(every_s, int) else None,
         )
 
     @property

@@ -7,6 +7,7 @@ passes budgets as arguments and decides when to look.
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
+from standfast.adapters.checks.config import CheckConfig
 from standfast.adapters.disks.config import FilesystemConfig, ReservedDiskConfig, SharedDiskConfig
 from standfast.adapters.drbd.config import DrbdConfig
 from standfast.adapters.postgresql.config import PostgresqlConfig
@@ -38,10 +39,12 @@ class SystemdConfig:
     Args:
         name: Name of the resource.
         unit: Full name of the unit, as `web.service`.
+        check: How the application is asked; None asks systemd only.
     """
 
     name: str
     unit: str
+    check: CheckConfig | None = None
 
 
 DriverConfig = (

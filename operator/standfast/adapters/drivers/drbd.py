@@ -9,7 +9,7 @@ name. An emergency takes the disk away from under held writes: they fail, they d
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from standfast.adapters.disks.clearing import Clearing
 from standfast.adapters.disks.programs import Programs
@@ -31,6 +31,7 @@ from standfast.ports.replication import Leader, Part, Place, Replication
 from standfast.ports.resource import (
     Change,
     Health,
+    Knobs,
     Presence,
     Report,
     ResourceEvent,
@@ -99,7 +100,7 @@ class DrbdDriver:
             self._moved.set()
             self._passes.wake()
 
-    def tune(self, knobs: Mapping[str, int | bool | None]) -> None:
+    def tune(self, knobs: Knobs) -> None:
         self._keeping.tune(self._config.tuned(knobs))
         self._upkept_ms = None
         self._passes.wake()
@@ -132,7 +133,7 @@ class DrbdDriver:
         except StandfastError as error:
             return Health(Verdict.UNKNOWN, error.problem)
         if not seen.is_primary:
-            return Health(Verdict.DOWN, f"{self._config.device} is not primary")
+            return Health(Verdict.GONE, f"{self._config.device} is not primary")
         if reading.UP_TO_DATE not in {seen.disk, seen.peer_disk}:
             return Health(Verdict.DOWN, f"{self._config.device} has no data to serve: {seen.disk}")
         return Health(Verdict.UP, self._replication.message)

@@ -132,10 +132,10 @@ class FilesystemDriver:
         mount = self._mount_here()
         point = self._config.mount_point
         if mount is None:
-            return Health(Verdict.DOWN, f"nothing is mounted at {point}")
+            return Health(Verdict.GONE, f"nothing is mounted at {point}")
         if not mount.is_writable:
             return Health(
-                Verdict.DOWN,
+                Verdict.GONE,
                 f"{point} became read-only: the kernel does that after an error of the disk",
             )
         problem = await self._writes.problem()

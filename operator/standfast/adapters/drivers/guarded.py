@@ -4,7 +4,7 @@ Wraps the driver of any type; the agent sees one driver. A resource whose target
 taken does not start. A resource that runs without the lease (a standby role) is not planned.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from standfast.ports.events import Alert
@@ -14,6 +14,7 @@ from standfast.ports.resource import (
     Excluding,
     Foreseeing,
     Health,
+    Knobs,
     Report,
     ResourceDriver,
     ResourceState,
@@ -57,7 +58,7 @@ class GuardedDriver:
     def directories(self) -> tuple[Path, ...]:
         return self._driver.directories() if isinstance(self._driver, Storing) else ()
 
-    def tune(self, knobs: Mapping[str, int | bool | None]) -> None:
+    def tune(self, knobs: Knobs) -> None:
         if isinstance(self._driver, Tunable):
             self._driver.tune(knobs)
 

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from standfast.adapters.checks.command import ProgramOf
+from standfast.adapters.checks.config import Program
 from standfast.adapters.linux.address_events import KernelAddressEvents
 from standfast.adapters.linux.addresses import KernelAddresses
 from standfast.adapters.linux.lease_filter import NftLeaseFilter
@@ -23,6 +25,12 @@ def _refuse() -> AtBoot:
     return AtBoot.REFUSE
 
 
+def _no_program(name: str) -> Program | None:
+    """A host whose administrator has named none."""
+    del name
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class DriverHost:
     """The machine as drivers see it; all drivers of a process share one.
@@ -40,10 +48,15 @@ class DriverHost:
     close: Callable[[], Awaitable[None]] = _nothing_open
     at_boot: Callable[[], AtBoot] = _refuse
     """Reads the host's policy for units that systemd starts by itself."""
+    program_of: ProgramOf = _no_program
+    """Reads what the host's file has for the name of a check."""
 
 
 def linux_host(
-    clock: Clock, sink: EventSink, at_boot: Callable[[], AtBoot] = _refuse
+    clock: Clock,
+    sink: EventSink,
+    at_boot: Callable[[], AtBoot] = _refuse,
+    program_of: ProgramOf = _no_program,
 ) -> DriverHost:
     """This machine. Builds our tables in the packet filter; opens two netlink sockets."""
     addresses = KernelAddresses()
@@ -67,4 +80,5 @@ def linux_host(
         units=units,
         close=close,
         at_boot=at_boot,
+        program_of=program_of,
     )

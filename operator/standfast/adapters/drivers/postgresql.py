@@ -157,7 +157,7 @@ class PostgresqlDriver:
     async def check(self) -> Health:
         server = self._instance.postmaster()
         if server is None:
-            return Health(Verdict.DOWN, f"no server runs in {self._config.data}")
+            return Health(Verdict.GONE, f"no server runs in {self._config.data}")
         session = self._instance.session(server)
         try:
             said = await session.first(IN_RECOVERY)
@@ -167,7 +167,7 @@ class PostgresqlDriver:
             return Health(Verdict.DOWN, error.problem)
         self._lost_ms = None
         if said == "t":
-            return Health(Verdict.DOWN, "the server is a standby")
+            return Health(Verdict.GONE, "the server is a standby")
         hindered = self._beat(server)
         return Health(Verdict.DOWN, hindered) if hindered else Health(Verdict.UP, self._said)
 

@@ -98,10 +98,10 @@ class ReservedDiskDriver:
             async with self._one_at_a_time:
                 lost = await self._lost()
         except OutrankedError as error:
-            return Health(Verdict.DOWN, error.problem)
+            return Health(Verdict.GONE, error.problem)
         except StandfastError as error:
             return Health(Verdict.UNKNOWN, error.problem)
-        return Health(Verdict.DOWN, lost) if lost else health
+        return Health(Verdict.GONE, lost) if lost else health
 
     async def ready(self) -> list[str]:
         try:

@@ -133,9 +133,9 @@ class SharedDiskDriver:
     async def check(self) -> Health:
         disk = self.device()
         if disk is None:
-            return Health(Verdict.DOWN, f"{self._config.uuid} is not attached to this VM")
+            return Health(Verdict.GONE, f"{self._config.uuid} is not attached to this VM")
         if not self._is_open():
-            return Health(Verdict.DOWN, f"{disk} takes no writes")
+            return Health(Verdict.GONE, f"{disk} takes no writes")
         if self._programs.running and not await self._programs.end():
             return Health(Verdict.DOWN, f"a read of {disk} hangs: the disk does not answer")
         done = await self._programs.run(

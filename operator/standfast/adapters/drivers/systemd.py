@@ -4,10 +4,16 @@ Stopped means: systemd calls it inactive or failed, *and* no process is left in 
 (a unit with `KillMode=process` leaves some). Kill means: a stop job first, so that `Restart=` does
 not bring it back, then SIGKILL to all of its processes until that is true; its `ExecStop=` is cut
 off with them.
+
+With a `check` the application is asked too, by a check and at the end of a start: it is up once it
+answers. How it is asked may be declared anew while it runs.
 """
 
 import asyncio
 
+from standfast.adapters.checks import Checker, checker
+from standfast.adapters.checks.config import CheckConfig, check_of
+from standfast.adapters.drivers.alarms import Alarms
 from standfast.adapters.drivers.boot import settled_at_boot
 from standfast.adapters.drivers.config import SystemdConfig
 from standfast.adapters.drivers.host import DriverHost
@@ -18,6 +24,7 @@ from standfast.ports.events import Alert
 from standfast.ports.resource import (
     Change,
     Health,
+    Knobs,
     Presence,
     Report,
     ResourceEvent,
@@ -28,6 +35,8 @@ from standfast.ports.units import UnitFacts, UnitProcess, UnitState
 
 LOOK_AGAIN_AFTER_S = 0.02
 WATCH_AGAIN_AFTER_S = 1.0
+ASK_AGAIN_S = 0.25
+NOT_ASKED = "CheckNotMade"
 _RUNS = frozenset({"active", "reloading", "refreshing"})
 _RESTS = frozenset({"inactive", "failed"})
 
@@ -40,6 +49,8 @@ class SystemdDriver:
         self._name = config.name
         self._host = host
         self._tenure = Tenure(config.unit)
+        self._checker = self._checker_of(config.check)
+        self._alarms = Alarms(host.sink, config.name)
 
     @property
     def name(self) -> str:
@@ -77,6 +88,7 @@ class SystemdDriver:
         if result != "done" or facts.state.active not in _RUNS:
             self._tenure.is_up = False
             raise self._not_started(result, facts)
+        await self._until_it_answers(attempt, result)
 
     async def stop(self, budget_ms: int) -> None:
         with self._tenure.ending():
@@ -124,8 +136,13 @@ class SystemdDriver:
             state = await self._host.units.state(self._unit)
         except TransientError as error:
             return Health(Verdict.UNKNOWN, error.problem)
-        message = f"{self._unit} is {state.active} ({state.sub})"
-        return Health(_verdict(state), message)
+        verdict = _verdict(state)
+        if verdict is Verdict.UP and self._checker is not None:
+            return await self._ask(self._checker)
+        return Health(verdict, f"{self._unit} is {state.active} ({state.sub})")
+
+    def tune(self, knobs: Knobs) -> None:
+        self._checker = self._checker_of(check_of(knobs))
 
     async def ready(self) -> list[str]:
         try:
@@ -133,6 +150,9 @@ class SystemdDriver:
             in_the_way = obstacle(self._unit, self.name, facts)
             if in_the_way is not None:
                 return [f"{in_the_way.problem} ({in_the_way.remedy})"]
+            unasked = "" if self._checker is None else await self._checker.obstacle()
+            if unasked:
+                return [unasked]
             return await settled_at_boot(self._host, self._unit, facts)
         except StandfastError as error:
             return [error.problem]
@@ -146,6 +166,42 @@ class SystemdDriver:
 
     async def close(self) -> None:
         """The connection to systemd is shared and not ours to close."""
+
+    def _checker_of(self, check: CheckConfig | None) -> Checker | None:
+        if check is None:
+            return None
+        return checker(self._name, check, self._host.units, self._host.program_of)
+
+    async def _ask(self, asking: Checker) -> Health:
+        """Ask the application; that it could not be asked is told, because nobody watches it."""
+        health = await asking.look()
+        alert = Alert(
+            NOT_ASKED,
+            f"whether {self._unit} answers is not known: {health.message}",
+            "correct [checks] in /etc/standfast/agent.toml on this node, or spec.systemd.check of "
+            f"HAResource {self.name}",
+        )
+        self._alarms.say([alert] if health.verdict is Verdict.UNKNOWN else [])
+        return health
+
+    async def _until_it_answers(self, attempt: int, result: str) -> None:
+        """It has started when the application says so; the caller limits the time."""
+        is_noted = False
+        while self._checker is not None:
+            health = await self._ask(self._checker)
+            self._tenure.go_on_only_if(attempt)
+            if health.verdict is not Verdict.DOWN:
+                return
+            if not is_noted:
+                is_noted = True
+                fields = {"resource": self.name, "error": health.message}
+                self._host.sink.note("NotAnswering", "Started, and does not answer yet", fields)
+            await asyncio.sleep(ASK_AGAIN_S)
+            facts = await self._host.units.facts(self._unit)
+            self._tenure.go_on_only_if(attempt)
+            if facts.state.active not in _RUNS:
+                self._tenure.is_up = False
+                raise self._not_started(result, facts)
 
     async def _killed(self, *, is_noted: bool) -> bool:
         try:
@@ -199,7 +255,7 @@ class SystemdDriver:
         or `kill` still waits.
         """
         message = f"{self._unit} became {state.active} ({state.sub})"
-        if self._tenure.is_up and _verdict(state) is Verdict.DOWN:
+        if self._tenure.is_up and _verdict(state) is Verdict.GONE:
             self._tenure.is_up = False
             report(self._event(Change.DIED, message))
         elif state.active in _RUNS and self._tenure.would_be_strange:
@@ -213,7 +269,7 @@ def _verdict(state: UnitState) -> Verdict:
     if state.active in _RUNS:
         return Verdict.UP
     if state.active in _RESTS or state.active == "deactivating" or state.sub == "auto-restart":
-        return Verdict.DOWN
+        return Verdict.GONE
     return Verdict.UNKNOWN
 
 

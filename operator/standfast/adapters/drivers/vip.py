@@ -171,7 +171,7 @@ class VipDriver:
         except (OSError, TransientError) as error:
             return Health(Verdict.UNKNOWN, f"the kernel does not list addresses: {error}")
         if not holders:
-            return Health(Verdict.DOWN, f"{self._ip} is on no interface of this node")
+            return Health(Verdict.GONE, f"{self._ip} is on no interface of this node")
         holder = holders[0]
         trouble = link_trouble(holder)
         if trouble:

@@ -94,7 +94,7 @@ class FakeDriver:
             self._watchers.remove(report)
 
     async def check(self) -> Health:
-        verdict = self.verdict if self.presence is Presence.RUNNING else Verdict.DOWN
+        verdict = self.verdict if self.presence is Presence.RUNNING else Verdict.GONE
         return Health(verdict, f"{self._name} is {verdict.value}")
 
     async def ready(self) -> list[str]:

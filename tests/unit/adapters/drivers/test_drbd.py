@@ -332,7 +332,7 @@ async def test_copies_that_parted_wait_for_a_person(desk: Desk) -> None:
 
 async def test_a_device_that_is_not_primary_is_down(desk: Desk) -> None:
     desk.drbd.shows(recorded.REJOINING)
-    assert (await desk.driver.check()).verdict is Verdict.DOWN
+    assert (await desk.driver.check()).verdict is Verdict.GONE
     desk.drbd.shows(recorded.IN_STEP)
     assert (await desk.driver.check()).verdict is Verdict.UP
     desk.drbd.shows(recorded.FROZEN.replace("ds:UpToDate/", "ds:Diskless/"))

@@ -1,10 +1,13 @@
 """The systemd driver over a service manager in memory."""
 
+import asyncio
 from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
 
+from standfast.adapters.checks import Checker
+from standfast.adapters.checks.config import CheckConfig, CommandCheck, TcpCheck, knobs_of
 from standfast.adapters.drivers import DriverHost, SystemdConfig
 from standfast.adapters.drivers.systemd import SystemdDriver
 from standfast.adapters.fakes import (
@@ -16,17 +19,22 @@ from standfast.adapters.fakes import (
     RecordingSink,
 )
 from standfast.errors import TransientError, UserError
-from standfast.ports.resource import Change, Presence, Verdict
+from standfast.ports.resource import Change, Health, Presence, Verdict
 from standfast.ports.units import AtBoot, UnitState
 from tests.unit.adapters.contracts import DriverContract, Subject, next_event, watched
 
 
-def driver_over(units: FakeUnits, at_boot: AtBoot = AtBoot.REFUSE) -> SystemdDriver:
+def driver_over(
+    units: FakeUnits,
+    at_boot: AtBoot = AtBoot.REFUSE,
+    check: CheckConfig | None = None,
+    sink: RecordingSink | None = None,
+) -> SystemdDriver:
     clock = FakeClock()
     machine = FakeMachine(clock, FakeWire(), ip_interface("10.0.0.1/24"))
-    host = DriverHost(clock, RecordingSink(), machine, machine, machine, machine, units)
+    host = DriverHost(clock, sink or RecordingSink(), machine, machine, machine, machine, units)
     host = replace(host, at_boot=lambda: at_boot)
-    return SystemdDriver(SystemdConfig("app", "web.service"), host)
+    return SystemdDriver(SystemdConfig("app", "web.service", check), host)
 
 
 class TestSystemdDriver(DriverContract):
@@ -148,9 +156,9 @@ async def test_an_unreachable_manager_is_unknown_and_not_down() -> None:
     [
         ("reloading", "reload", Verdict.UP),
         ("activating", "start", Verdict.UNKNOWN),
-        ("activating", "auto-restart", Verdict.DOWN),
-        ("deactivating", "stop-sigterm", Verdict.DOWN),
-        ("failed", "failed", Verdict.DOWN),
+        ("activating", "auto-restart", Verdict.GONE),
+        ("deactivating", "stop-sigterm", Verdict.GONE),
+        ("failed", "failed", Verdict.GONE),
         ("maintenance", "x", Verdict.UNKNOWN),
     ],
 )
@@ -172,3 +180,106 @@ async def test_a_lost_connection_is_told_and_mended(monkeypatch: pytest.MonkeyPa
         assert (await next_event(events)).change is Change.WATCHED
         units.die("web.service")
         assert (await next_event(events)).change is Change.DIED
+
+
+CHECK = CheckConfig(TcpCheck("127.0.0.1", 1), 1000)
+
+
+class Application:
+    """What asking it finds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.verdict = Verdict.UP
+        self.asked = 0
+        self.units = FakeUnits(web=FakeUnit())
+        self.asked_thrice = asyncio.Event()
+        self.dies_at = 0
+
+        async def look(_: Checker) -> Health:
+            self.asked += 1
+            if self.asked == 3:
+                self.asked_thrice.set()
+            if self.asked == self.dies_at:
+                self.units.die("web.service")
+            return Health(self.verdict, f"asked {self.asked}")
+
+        monkeypatch.setattr(Checker, "look", look)
+        monkeypatch.setattr("standfast.adapters.drivers.systemd.ASK_AGAIN_S", 0.01)
+
+
+@pytest.fixture
+def application(monkeypatch: pytest.MonkeyPatch) -> Application:
+    return Application(monkeypatch)
+
+
+async def test_f03_a_unit_that_runs_is_asked_whether_it_answers(application: Application) -> None:
+    driver = driver_over(application.units, check=CHECK)
+    await driver.start(None)
+    application.verdict = Verdict.DOWN
+    assert await driver.check() == Health(Verdict.DOWN, "asked 2")
+    application.units.die("web.service")
+    assert (await driver.check()).verdict is Verdict.GONE
+    assert application.asked == 2, "what is dead is not asked"
+
+
+async def test_a_start_ends_when_it_answers(application: Application) -> None:
+    application.verdict = Verdict.DOWN
+    driver = driver_over(application.units, check=CHECK)
+    starting = asyncio.create_task(driver.start(None))
+    await application.asked_thrice.wait()
+    assert not starting.done()
+    application.verdict = Verdict.UP
+    await starting
+
+
+async def test_a_unit_that_dies_before_it_answers_has_not_started(
+    application: Application,
+) -> None:
+    application.verdict, application.dies_at = Verdict.DOWN, 2
+    with pytest.raises(TransientError, match="did not start"):
+        await driver_over(application.units, check=CHECK).start(None)
+
+
+async def test_a_start_that_waits_for_an_answer_is_overtaken_by_a_stop(
+    application: Application,
+) -> None:
+    application.verdict = Verdict.DOWN
+    driver = driver_over(application.units, check=CHECK)
+    starting = asyncio.create_task(driver.start(None))
+    await application.asked_thrice.wait()
+    await driver.kill()
+    with pytest.raises(TransientError, match="overtaken by a stop"):
+        await starting
+
+
+async def test_a_check_that_cannot_be_made_is_told_and_holds_no_start_up(
+    application: Application,
+) -> None:
+    application.verdict = Verdict.UNKNOWN
+    sink = RecordingSink()
+    driver = driver_over(application.units, check=CHECK, sink=sink)
+    await driver.start(None)
+    assert ("app", "CheckNotMade") in sink.alerts
+    application.verdict = Verdict.DOWN
+    await driver.check()
+    assert ("app", "CheckNotMade") not in sink.alerts
+
+
+async def test_how_it_is_asked_may_be_declared_anew_while_it_runs(
+    application: Application,
+) -> None:
+    driver = driver_over(application.units)
+    await driver.start(None)
+    assert application.asked == 0
+    driver.tune(knobs_of(CHECK))
+    assert (await driver.check()).message == "asked 1"
+    driver.tune(knobs_of(None))
+    assert (await driver.check()).message == "web.service is active (running)"
+
+
+async def test_a_standby_without_the_program_of_the_check_does_not_stand() -> None:
+    """F13: what is missing here is found before it is needed."""
+    check = CheckConfig(CommandCheck("orders"), 1000)
+    said = await driver_over(FakeUnits(web=FakeUnit()), check=check).ready()
+    assert len(said) == 1
+    assert "[checks.orders]" in said[0]
