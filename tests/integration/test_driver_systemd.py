@@ -3,12 +3,15 @@
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 
 import pytest
 
+from standfast.adapters.checks import checker
+from standfast.adapters.checks.command import CommandAsk
+from standfast.adapters.checks.config import CheckConfig, CommandCheck, Program
 from standfast.adapters.drivers import DriverHost, SystemdConfig
 from standfast.adapters.drivers.systemd import SystemdDriver
 from standfast.adapters.fakes import FakeClock, FakeMachine, FakeWire, RecordingSink
@@ -16,7 +19,7 @@ from standfast.adapters.linux.clock import BootClock
 from standfast.adapters.linux.units import SystemdUnits
 from standfast.errors import TransientError, UserError
 from standfast.lab.lab import LabVm
-from standfast.ports.resource import Change, Presence, Verdict
+from standfast.ports.resource import Change, Health, Presence, Verdict
 from standfast.ports.units import AtBoot
 from tests.integration.lab_bed import bare_lab
 from tests.unit.adapters.contracts import DriverContract, Subject, next_event, watched
@@ -311,3 +314,70 @@ async def test_no_bus_is_unknown() -> None:
     with pytest.raises(TransientError, match="systemd does not answer over D-Bus"):
         await units.state("x.service")
     await units.close()
+
+
+PROGRAMS = {
+    "well": 'echo "one word"; echo "all $(id -un) $1 is well"',
+    "ill": "echo the queue is full >&2; exit 3",
+    "hangs": "trap '' TERM HUP INT; setsid sleep 98 & echo begun; sleep 99; sleep 99",
+}
+
+
+@pytest.fixture
+async def ask(
+    systemd: Systemd, units: SystemdUnits, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Awaitable[Health]]:
+    """The verdict of a program in the VM, whose systemd runs it."""
+    for name, text in PROGRAMS.items():
+        place = systemd.vm.machine.root() / f"usr/local/bin/check-{name}"
+        place.write_text(f"#!/bin/sh\n{text}\n")
+        place.chmod(0o755)
+    plain = CommandAsk._argv
+
+    def there(self: CommandAsk, program: Program, limit_s: float) -> Sequence[str]:
+        return systemd.vm.machine.command(plain(self, program, limit_s))
+
+    monkeypatch.setattr(CommandAsk, "_argv", there)
+
+    async def asked(name: str, timeout_ms: int = 5000) -> Health:
+        config = CheckConfig(CommandCheck(name), timeout_ms)
+        program = Program((f"/usr/local/bin/check-{name}", "$HOME"), "daemon")
+        return await checker("app", config, units, lambda _: program).look()
+
+    return asked
+
+
+async def test_a_program_is_run_as_its_user_and_judged_by_its_status(
+    ask: Callable[[str], Awaitable[Health]],
+) -> None:
+    began = time.monotonic()
+    well = await ask("well")
+    print(f"\na check by a program took {time.monotonic() - began:.3f} s")
+    assert well == Health(Verdict.UP, "check well passes: one word; all daemon $HOME is well")
+    assert await ask("ill") == Health(
+        Verdict.DOWN, "check ill ended with status 3: the queue is full"
+    )
+    missing = await ask("missing")
+    assert missing.verdict is Verdict.UNKNOWN, missing
+    assert "could not be run (/usr/local/bin/check-missing as daemon)" in missing.message
+
+
+async def until_empty(units: SystemdUnits, unit: str) -> None:
+    """The end of a process that is nobody's has no signal: look, and look again."""
+    while True:
+        if not await units.processes(unit):
+            return
+        await asyncio.sleep(0.01)
+
+
+async def test_f04_a_program_that_hangs_is_ended_with_all_that_it_began(
+    systemd: Systemd, units: SystemdUnits, ask: Callable[..., Awaitable[Health]]
+) -> None:
+    for _ in range(2):  # the second one finds nothing in its way
+        began = time.monotonic()
+        health = await ask("hangs", 1000)
+        print(f"\na check that hung was over after {time.monotonic() - began:.3f} s")
+        assert health == Health(Verdict.DOWN, "check hangs: no answer within 0.9 s")
+        await until_empty(units, "standfast-check-app.service")
+    assert (await ask("well")).verdict is Verdict.UP
+    assert "sleep 9" not in systemd.vm.exec(["ps", "ax", "-o", "args"])

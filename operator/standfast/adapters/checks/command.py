@@ -24,7 +24,12 @@ END_S = 0.5
 LOOK_S = 0.02
 FIRST_OF_SYSTEMD = 200
 """systemd.exec(5): such a status says that the program was not even begun."""
-_NOT_BEGUN = ("Failed to start transient", "Failed to connect to bus", "Failed to create bus")
+_NOT_BEGUN = (
+    "Failed to find executable",
+    "Failed to start transient",
+    "Failed to connect to bus",
+    "Failed to create bus",
+)
 
 
 class CommandAsk:
@@ -89,14 +94,15 @@ class CommandAsk:
         return program
 
     async def _run(self, program: Program, limit_s: float) -> Done:
-        is_over = False
+        """The unit is ended before systemd-run is: it holds the pipes, which are waited for."""
+        running = asyncio.create_task(self._programs.run(*self._argv(program, limit_s)))
         try:
-            done = await self._programs.run(*self._argv(program, limit_s))
-            is_over = True
+            return await asyncio.shield(running)
         finally:
-            if not is_over:
+            if not running.done():
                 await self._end()
-        return done
+                running.cancel()
+                await asyncio.wait({running})
 
     def _argv(self, program: Program, limit_s: float) -> Sequence[str]:
         settings = {

@@ -74,6 +74,7 @@ async def test_any_other_status_is_down_with_its_last_words(bench: Bench) -> Non
     [
         Done(203, "Failed at step EXEC"),
         Done(217, ""),
+        Done(1, "Failed to find executable /usr/local/bin/look: No such file or directory"),
         Done(1, "Failed to start transient service unit: Unit was already loaded"),
     ],
 )
