@@ -24,7 +24,14 @@ from standfast.adapters.drbd.tools import Drbd
 from standfast.adapters.drivers import DriverHost
 from standfast.adapters.drivers.drbd import DrbdDriver
 from standfast.adapters.drivers.guarded import Plan
-from standfast.adapters.fakes import FakeClock, FakeGuard, FakeMachine, FakeUnits, FakeWire
+from standfast.adapters.fakes import (
+    FakeClock,
+    FakeGuard,
+    FakeMachine,
+    FakePorts,
+    FakeUnits,
+    FakeWire,
+)
 from standfast.agent.agent import Settings
 from standfast.agent.allowed import parse
 from standfast.agent.machine import Machine, MakeDriver
@@ -162,7 +169,7 @@ def main() -> None:
 
     guard = FakeGuard()
     allowed = parse('[allow]\ndirectories = ["/srv"]\ndevices = ["/dev/mapper/*"]\n')
-    serve(settings, Machine(drivers, lambda member: guard, lambda: allowed))
+    serve(settings, Machine(drivers, lambda member: guard, FakePorts, lambda: allowed))
 
 
 if __name__ == "__main__":
