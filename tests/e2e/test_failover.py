@@ -1,6 +1,10 @@
 """Faults of the active, on real parts, watched from the client and from inside both kernels."""
 
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 
@@ -97,13 +101,55 @@ def test_f89_killing_the_agent_of_the_active_interrupts_nothing(pair: Pair) -> N
     pair.assert_undisturbed(watch)
 
 
+ASK = """
+import sys, urllib.request
+try: print(urllib.request.urlopen(f"http://{sys.argv[1]}", timeout=5).read().decode())
+except OSError as error: print(error)
+"""
+REFUSED = "<urlopen error [Errno 111] Connection refused>"
+
+
+def asked(pair: Pair, name: str) -> str:
+    """What the client gets from a VM by its own address."""
+    spec = cast("dict[str, Any]", pair.cluster.document()["spec"])
+    address = next(node["addresses"][0] for node in spec["nodes"] if node["name"] == name)
+    return pair.lab.client_exec([sys.executable, "-c", ASK, address]).stdout.strip()
+
+
+@contextmanager
+def leased_port(pair: Pair) -> Iterator[None]:
+    """The port of the web server is under the lease."""
+    for vm in pair.lab.vms():
+        file = vm.machine.root() / "etc/standfast/agent.toml"
+        file.write_text(file.read_text().replace("ports = []", 'ports = ["80/tcp"]'))
+    patch = ("patch", "har", "web", "--type=merge", "--patch")
+    pair.cluster.kubectl.run(*patch, '{"spec": {"systemd": {"ports": [{"port": 80}]}}}')
+
+    def look() -> str | None:
+        said = asked(pair, pair.standby)
+        return None if said == REFUSED and asked(pair, pair.active) == pair.active else said
+
+    until("the standby refuses what it was asked", look, 20)
+    try:
+        yield
+    finally:
+        pair.cluster.kubectl.run(*patch, '{"spec": {"systemd": {"ports": []}}}')
+
+
 def test_f48_a_dead_agent_loses_the_address_when_its_lease_ends(pair: Pair) -> None:
-    """The agent cannot come back, so the kernel takes the address, and the standby serves."""
+    """The agent cannot come back, so the kernel takes the address, and the standby serves.
+
+    The same for a port that is reached by the nodes' own addresses.
+    """
     vm = pair.lab.vm(pair.active)
-    with pair.watched() as watch:
+    with leased_port(pair), pair.watched() as watch:
+        assert asked(pair, pair.active) == pair.active
+        assert asked(pair, pair.standby) == REFUSED
         vm.exec(["systemctl", "mask", "--runtime", "--now", "standfast-agent"])
         vm.exec(["systemctl", "kill", "--signal=SIGKILL", "standfast-agent"], check=False)
         watch.probe.wait_for(pair.standby)
+        assert asked(pair, pair.standby) == pair.standby
+        assert asked(pair, pair.active) == REFUSED
     vm.exec(["systemctl", "unmask", "--runtime", "standfast-agent"])
     vm.exec(["systemctl", "start", "standfast-agent"])
 

@@ -219,16 +219,21 @@ def allowed(example: Path) -> str:
     """The file of a host that allows what an example declares."""
     units: list[str] = []
     addresses: list[str] = []
+    ports: list[str] = []
     for document in documents(example):
         spec = cast("Mapping[str, object]", document.get("spec") or {})
         for body in spec.values():
             if document.get("kind") == "HAResource" and isinstance(body, dict):
                 units += [str(body["unit"])] if "unit" in body else []
                 addresses += [str(body["address"]).partition("/")[0]] if "address" in body else []
+                ports += [
+                    f"{each['port']}/{each.get('protocol', 'TCP').lower()}"
+                    for each in body.get("ports", [])
+                ]
     return (
         f"[allow]\nunits = {json.dumps(units)}\naddresses = {json.dumps(addresses)}\n"
         f"directories = {json.dumps(mount_points(example))}\n"
-        f"devices = {json.dumps(devices(example))}\n"
+        f"devices = {json.dumps(devices(example))}\nports = {json.dumps(ports)}\n"
     )
 
 
