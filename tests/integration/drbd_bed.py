@@ -12,8 +12,13 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+import yaml
 from typing_extensions import override
 
+from standfast.api.parse import parse
+from standfast.api.resource import HAResource
+from standfast.controller.groups import to_wire
 from standfast.core.record import DataMode, MemberKind
 from standfast.core.timing import Profile
 from standfast.wire import api
@@ -21,16 +26,20 @@ from standfast.wire.resources import Drbd
 from tests.integration.drbd_machines import DrbdVm, Network, OrderError
 from tests.integration.member_bed import NET, ROOT, Bed, Party
 
-DATA = Drbd(
-    name="data",
-    device="/dev/drbd0",
-    disk="/dev/mapper/vg0-orders",
-    start_timeout_ms=240_000,
-    stop_timeout_ms=60_000,
-    resync_mib_s=40,
-)
+EXAMPLE = ROOT / "examples/04-drbd-mariadb/resources.yaml"
 PATIENCE_S = 240.0
 """Emulated machines on a busy one: nothing is measured against it."""
+
+
+def device() -> Drbd:
+    """That of the example, with the patience of emulated machines."""
+    for document in yaml.safe_load_all(EXAMPLE.read_text()):
+        metadata = {"namespace": "test", "uid": "test", **document["metadata"]}
+        resource = parse(HAResource, {**document, "metadata": metadata})
+        made = to_wire(resource.metadata.name, resource.spec)
+        if isinstance(made, Drbd):
+            return msgspec.structs.replace(made, start_timeout_ms=240_000, stop_timeout_ms=60_000)
+    raise AssertionError(f"no drbd in {EXAMPLE}")
 
 
 @dataclass
@@ -106,7 +115,7 @@ class DrbdBed:
             await asyncio.to_thread(vm.until_up, PATIENCE_S)
         await asyncio.gather(*(self.bed.enrol(each) for each in self.bed.parties.values()))
         await self.bed.configure()
-        await self.bed.declare(DATA)
+        await self.bed.declare(device())
 
     async def close(self) -> None:
         await self.bed.close()
@@ -143,6 +152,16 @@ class DrbdBed:
         """Until the record, as this node has it, counts so many nodes."""
         party = self.bed.parties[name]
         return await self.bed.until(party, lambda s: len(s.in_sync) == count, PATIENCE_S)
+
+    async def until_compared(self, name: str) -> None:
+        """Until this node says that both copies were compared, and that they are the same."""
+
+        def told(status: api.MemberStatus) -> bool:
+            (device,) = status.resources
+            return device.replication is not None and "compared" in device.replication.message
+
+        status = await self.bed.until(self.bed.parties[name], told, PATIENCE_S)
+        assert "CopiesDiffer" not in {alert.reason for alert in status.alerts}
 
     def proc(self, name: str) -> str:
         """What DRBD in that VM says now; empty when nobody answers."""

@@ -54,7 +54,7 @@ ip link set eth0 up
 ip link set eth1 up
 echo @name@ > /root/proc/sys/kernel/hostname
 exec switch_root /root /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C \\
-    /usr/bin/python3 -IS @guest@ @run@/drbd-data.sock @back@
+    /usr/bin/python3 -IS @guest@ @run@/drbd-orders-data.sock @back@
 """
 
 
