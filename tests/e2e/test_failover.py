@@ -185,6 +185,27 @@ def test_f36_one_frame_of_ten_is_lost_and_nothing_moves(pair: Pair) -> None:
     assert set(watch.summary.answered_by) == {pair.active}, watch.summary
 
 
+def test_f37_a_path_on_which_only_small_packets_pass_is_down(pair: Pair) -> None:
+    """A short ping would pass there. The other path carries everything, and nothing moves."""
+
+    def look() -> str | None:
+        said = pair.cluster.condition("Degraded").get("message", "")
+        wanted = f"{pair.active} does not reach {pair.standby} at 10.77.2."
+        return None if wanted in said else said
+
+    def look_again() -> str | None:
+        said = pair.cluster.condition("Degraded").get("message", "")
+        return said if "does not reach" in said else None
+
+    with pair.watched() as watch:
+        pair.lab.net.shape(pair.standby, Shape(bytes_max=1000), network=2)
+        until("the path is told to be down", look, 20)
+        pair.lab.net.heal()
+        until("the path is told to be up", look_again, 20)
+    assert set(watch.summary.answered_by) == {pair.active}, watch.summary
+    assert pair.cluster.active == pair.active
+
+
 def test_f17_f18_an_announced_stun_moves_nothing(pair: Pair) -> None:
     """vCenter shows the task before it stops the VM: the operator lets the lease bear that."""
     vm = pair.lab.vm(pair.active)

@@ -38,10 +38,12 @@ class Shape:
     Args:
         loss: Part of the frames that is dropped, 0 to 1.
         delay_ms: How long each frame is held back.
+        bytes_max: Longer packets are dropped; 0 for none.
     """
 
     loss: float = 0.0
     delay_ms: int = 0
+    bytes_max: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.loss <= 1:
@@ -132,6 +134,7 @@ def ruleset(rules: Rules, ports: Iterable[str]) -> str:
         if EVERYONE not in {cut.source, cut.target} and cut.source in marks
     ]
     lossy = [(port, round(shape.loss * PARTS_PER)) for port, shape in rules.shapes if shape.loss]
+    narrow = [(port, shape.bytes_max) for port, shape in rules.shapes if shape.bytes_max]
     lines = [
         f"table bridge {TABLE}",
         f"delete table bridge {TABLE}",
@@ -144,6 +147,7 @@ def ruleset(rules: Rules, ports: Iterable[str]) -> str:
         "    type filter hook prerouting priority -300; policy accept;",
         "    iifname @silent drop",
         *(f'    iifname "{p}" numgen random mod {PARTS_PER} < {n} drop' for p, n in lossy),
+        *(f'    iifname "{p}" meta length > {n} drop' for p, n in narrow),
         "    meta mark set iifname map @source",
         "  }",
         "  chain leaving {",
@@ -151,6 +155,7 @@ def ruleset(rules: Rules, ports: Iterable[str]) -> str:
         "    oifname @deaf drop",
         "    meta mark . oifname @apart drop",
         *(f'    oifname "{p}" numgen random mod {PARTS_PER} < {n} drop' for p, n in lossy),
+        *(f'    oifname "{p}" meta length > {n} drop' for p, n in narrow),
         "  }",
         "}",
     ]

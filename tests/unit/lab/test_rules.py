@@ -71,6 +71,12 @@ def test_loss_is_drawn_in_both_directions() -> None:
     assert 'oifname "vm-a-1" numgen random mod 10000 < 500 drop' in text
 
 
+def test_long_packets_are_dropped_in_both_directions() -> None:
+    text = ruleset(Rules().shape(["vm-a-1"], Shape(bytes_max=1000)), PORTS)
+    assert 'iifname "vm-a-1" meta length > 1000 drop' in text
+    assert 'oifname "vm-a-1" meta length > 1000 drop' in text
+
+
 def test_a_shape_of_nothing_ends_the_shape() -> None:
     assert Rules().shape(["vm-a-1"], Shape(loss=0.5)).shape(["vm-a-1"], Shape()) == Rules()
 
