@@ -48,7 +48,12 @@ class DataLoss(Model):
         description="None: it is known that none was lost. Bounded: at most as much as is said. "
         "Unknown: nobody can tell."
     )
-    bytes_max: Serial | None = Field(default=None, description="At most this many bytes.")
+    bytes_max: Serial | None = Field(
+        default=None,
+        description="At most this many bytes of what the members had last agreed on. With data: "
+        "ReplicatedAsync, what was acknowledged after that, in about a second and a lease, comes "
+        "on top.",
+    )
     message: Sentence = Field(default="", description="How that is known.")
 
 

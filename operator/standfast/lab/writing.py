@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -68,6 +68,25 @@ def judge(acknowledged: Iterable[int], found: Iterable[int]) -> Verdict:
         twice=tuple(sorted(number for number, times in counted.items() if times > 1)),
         unasked=len(counted.keys() - promised),
     )
+
+
+def before_the_last(window_ms: float, writes: Sequence[Write], lost: Collection[int]) -> list[int]:
+    """Lost writes without the newest of each loss: what asynchronous data may always lack.
+
+    Args:
+        window_ms: How long before the end of a loss its newest writes were acknowledged.
+        writes: All of them.
+        lost: Numbers of acknowledged ones that are not there; those that were acknowledged in a
+            row, none between them found, were lost together.
+    """
+    told = sorted((write for write in writes if not write.error), key=lambda write: write.ms)
+    older: list[int] = []
+    for is_lost, row in itertools.groupby(told, key=lambda write: write.number in lost):
+        together = list(row)
+        if is_lost:
+            until_ms = together[-1].ms - window_ms
+            older += [write.number for write in together if write.ms < until_ms]
+    return older
 
 
 def longest_silence_ms(writes: Sequence[Write], since_ms: float = 0) -> float:

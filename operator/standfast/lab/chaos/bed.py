@@ -141,17 +141,17 @@ def settle(cluster: LabCluster, subject: Subject, timeout_s: float) -> list[str]
     """Waits until the pair would survive the next fault.
 
     Returns:
-        What was in the way meanwhile, each reason with when it was seen first.
+        What was in the way meanwhile, each reason with when it was seen first and last.
 
     Raises:
         TransientError: It is not so within `timeout_s`; with the condition that is missing.
     """
     began_s = time.monotonic()
-    met: dict[str, float] = {}
+    met: dict[str, list[float]] = {}
 
     def note(reason: str | None) -> str | None:
         if reason is not None:
-            met.setdefault(reason, time.monotonic() - began_s)
+            met.setdefault(reason, []).append(time.monotonic() - began_s)
         return reason
 
     def conditions() -> str | None:
@@ -165,7 +165,7 @@ def settle(cluster: LabCluster, subject: Subject, timeout_s: float) -> list[str]
     kubectl.until("the conditions", lambda: note(conditions()), timeout_s, 0.2)
     kubectl.until("one node active, one ready", lambda: note(_roles(cluster)), timeout_s, 0.3)
     kubectl.until("the conditions", lambda: note(conditions()), timeout_s, 0.2)
-    return [f"{at_s:.1f} s: {reason}" for reason, at_s in met.items()]
+    return [f"{at_s[0]:.1f} to {at_s[-1]:.1f} s: {reason}" for reason, at_s in met.items()]
 
 
 def _roles(cluster: LabCluster) -> str | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from standfast.core.timing import Profile
 from standfast.errors import StandfastError, TransientError
 from standfast.lab import databases, kubectl, observe, power
 from standfast.lab.chaos import acts, bed, clocks, sight, verdict
@@ -24,12 +25,20 @@ from standfast.lab.chaos.sight import Sight
 from standfast.lab.cluster import LabCluster
 from standfast.lab.lab import Lab
 from standfast.lab.observe import Observation
-from standfast.lab.writing import RunningWriter, judge, longest_silence_ms
+from standfast.lab.writing import (
+    RunningWriter,
+    Verdict,
+    before_the_last,
+    judge,
+    longest_silence_ms,
+)
 
 CALM_S = 1.0
 """Watched for so long after the last fault: what comes back late is seen."""
 RECOVERY_S = 90.0
 WRITES_AFTER = 20
+AGREED_MS = 1000 + Profile.NORMAL.timing.ttl_ms
+"""What was acknowledged before the last so much of a tenure is within the bound, or said."""
 SAID_S = 30.0
 """A FailoverRecord tells of a loss within that; the operator may have been struck as well."""
 NOT_WHOLE = "not whole again"
@@ -53,7 +62,7 @@ class Outcome:
         asks: How often the observer asked.
         late: How often of these later than every two milliseconds.
         worst_gap_ms: The longest time in which the observer did not look.
-        met: What was in the way of that, and when it was seen first.
+        met: What was in the way of that, and when it was seen.
         woke_ms: How long the application lived on in VMs that woke from a stun too late.
         active: Who was active at the beginning.
         since_ns: Its beginning.
@@ -196,15 +205,18 @@ class Run:
         found = [number for number in databases.numbers(lab, address) if number >= first]
         counted = judge(writing.acknowledged, found)
         outcome.lost = len(counted.lost)
-        if counted.lost and (above := self._above_what_was_said(outcome, len(counted.lost))):
+        if counted.lost and (above := self._above_what_was_said(outcome, writing, counted)):
             outcome.wrong.append(f"acknowledged and lost: {counted.lost[:20]}{above}")
         if counted.twice:
             outcome.wrong.append(f"written twice: {counted.twice[:20]}")
 
-    def _above_what_was_said(self, outcome: Outcome, lost: int) -> str:
+    def _above_what_was_said(
+        self, outcome: Outcome, writing: RunningWriter, counted: Verdict
+    ) -> str:
         """Why a loss is none that was declared and said; empty when it was both."""
         if not self.subject.max_data_loss:
             return "; the data are synchronous"
+        lost = len(before_the_last(AGREED_MS, writing.writes, counted.lost))
         bytes_min = lost * databases.WRITE_BYTES_MIN
         kept = outcome.records
 
@@ -218,7 +230,7 @@ class Run:
         try:
             kubectl.until("a loss is said", unsaid, SAID_S)
         except TransientError as error:
-            return f"; {lost} writes are more than {bytes_min} bytes, and {error}"
+            return f"; {lost} that were agreed on are more than {bytes_min} bytes, and {error}"
         return ""
 
     def _judge(self, outcome: Outcome, nodes: Mapping[Role, str]) -> None:
