@@ -194,7 +194,9 @@ class HollowAgents:
         if after is not None:
             self.polls.setdefault(member.uid, asyncio.get_running_loop().time())
             wait_s = float(request.query.get("wait", "0"))
-            await member.board.wait_past(int(after), min(wait_s, api.WAIT_S_MAX))
+            status = cluster.status(member)
+            if request.query.get("run", status.run) == status.run:
+                await member.board.wait_past(int(after), min(wait_s, api.WAIT_S_MAX))
         return _answer(cluster.status(member))
 
     async def _log(self, request: web.Request) -> web.Response:

@@ -177,7 +177,8 @@ class Switchboard:
             return await self._gate.through(self._first(line))
         if not line.heard:
             return await self._gate.through(self._present(line))
-        query = {"after": str(line.status.seq), "wait": str(WAIT_S)}
+        known = line.status
+        query = {"after": str(known.seq), "run": known.run, "wait": str(WAIT_S)}
         line.doubt.clear()
         change = asyncio.create_task(
             self._caller.get(

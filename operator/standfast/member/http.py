@@ -234,7 +234,8 @@ class Routes:
     async def status(self, request: web.Request) -> web.Response:
         membership = self._reader(request)
         after, wait_s = _number(request, "after", -1), _number(request, "wait", 0)
-        if wait_s > 0:
+        own = membership.process.run
+        if wait_s > 0 and request.query.get("run", own) == own:
             await membership.board.wait_past(after, min(wait_s, api.WAIT_S_MAX))
         return _answer(status_of(membership, self._usage))
 

@@ -483,7 +483,10 @@ class AttestedStatus(Wire, frozen=True, kw_only=True):
 
 
 class MemberStatus(Wire, frozen=True, kw_only=True):
-    """`GET /v1/status?after=<seq>&wait=<s>`: answers at once when `seq > after`, else on change.
+    """`GET /v1/status?after=<seq>&run=<run>&wait=<s>`: the next change after that of this run.
+
+    At once when `seq > after`, or when this is another run: its seq is counted from the beginning,
+    and a client may repeat a request to a process that was started meanwhile without being told.
 
     Attributes:
         seq: Grows with every change worth reporting, within one `run`.

@@ -37,6 +37,7 @@ class Members:
     def __init__(self, kind: str = "data", *, is_log_told: bool = True) -> None:
         self.asked: list[str] = []
         self.at_once = self.most = 0
+        self.polled: list[dict[str, str]] = []
         self._kind = kind
         self._is_log_told = is_log_told
 
@@ -44,6 +45,7 @@ class Members:
         query = more.get("query") or {}
         self.asked.append("poll" if "wait" in query else path)
         if "wait" in query:
+            self.polled.append(query)
             await asyncio.Event().wait()
         if path == LOG_PATH:
             if not self._is_log_told:
@@ -74,6 +76,13 @@ async def test_a_log_is_read_with_the_first_words_and_not_by_a_connection_of_its
     (line,) = await heard(members)
     assert members.asked == [STATUS_PATH, LOG_PATH, "poll"]
     assert line.log is not None
+
+
+async def test_a_change_is_asked_for_by_its_number_and_the_run_that_counts_it() -> None:
+    members = Members()
+    await heard(members)
+    (query,) = members.polled
+    assert (query["after"], query["run"]) == ("1", "run")
 
 
 async def test_a_witness_is_not_asked_for_a_log() -> None:

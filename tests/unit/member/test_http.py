@@ -1,6 +1,7 @@
 """The API: an operator whose time is over changes nothing, however late its words arrive."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -21,6 +22,7 @@ class Slow:
     headers: dict[str, str] = field(default_factory=lambda: {api.TOKEN_HEADER: "4"})
     method: str = "POST"
     path: str = api.RELEASE_PATH
+    query: dict[str, str] = field(default_factory=dict)
 
     @property
     def transport(self) -> "Slow":
@@ -45,12 +47,24 @@ class Duties:
         return api.Accepted(accepted=True)
 
 
+class Board:
+    """Nothing changes; who waits for it is noted."""
+
+    def __init__(self) -> None:
+        self.waits: list[int] = []
+
+    async def wait_past(self, seq: int, _timeout_s: float) -> None:
+        self.waits.append(seq)
+
+
 class Register:
     """One membership whose token is kept in memory."""
 
     def __init__(self) -> None:
         self.token = 0
         self.duties = Duties()
+        self.board = Board()
+        self.process = SimpleNamespace(run="r2")
 
     def check_token(self, token: int) -> None:
         Membership.check_token(cast("Membership", self), token)
@@ -78,3 +92,21 @@ async def test_a_body_that_arrives_after_another_operator_acted_is_refused(
         await routes.release(request)
     assert refused.value.seen == 5
     assert register.duties.released == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "waits"),
+    [({"run": "r2"}, [7]), ({}, [7]), ({"run": "r1"}, [])],
+    ids=["this run", "an operator of an older version", "an earlier run"],
+)
+async def test_f29_who_was_started_meanwhile_answers_at_once(
+    query: dict[str, str], waits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers begin anew: a question after one of the earlier run would wait for nothing."""
+    monkeypatch.setattr(pki, "peer_role", lambda _: pki.Operator("c1"))
+    monkeypatch.setattr(http, "status_of", lambda _, __: api.Done())
+    register = Register()
+    asked = {"after": "7", "wait": "30", **query}
+    request = Slow(register.membership("c1"), method="GET", path=api.STATUS_PATH, query=asked)
+    await http.Routes(cast("http.Register", register)).status(cast("web.Request", request))
+    assert register.board.waits == waits
