@@ -1,5 +1,9 @@
 """What people get wrong: a condition with value, rule and remedy, and nothing stops for it."""
 
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -7,7 +11,7 @@ import pytest
 from standfast.adapters.kube.paths import SECRETS
 from standfast.errors import UserError
 from standfast.lab.ca import Authority, Subject
-from tests.integration.kube_parts import KubeLab
+from tests.integration.kube_parts import CRDS, KubeLab
 from tests.integration.operator_bed import (
     CLUSTER,
     NAMESPACE,
@@ -18,6 +22,9 @@ from tests.integration.operator_bed import (
 )
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(120)]
+
+CALM_S = 2.0
+"""An order to stop would have been carried out meanwhile."""
 
 
 @pytest.fixture
@@ -156,6 +163,48 @@ async def test_a_circle_of_resources_changes_nothing_for_what_runs(bed: Operator
     await bed.apply("HACluster", CLUSTER, spec)
     history = bed.machines[before["status"]["active"]].history()
     assert [line["what"] for line in history if line["what"] != "extended"].count("stopped") == 0
+
+
+@contextlib.asynccontextmanager
+async def newer_resources(bed: OperatorBed) -> AsyncIterator[None]:
+    """The CRD of a version whose HAResource has one field more, with a default."""
+    name = "haresources.standfast.dev"
+    before = (await bed.client.get(CRDS, "", name))["spec"]["versions"]
+    after = copy.deepcopy(before)
+    properties = after[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    properties["novelty"] = {"type": "integer", "default": 7}
+    await bed.client.merge(CRDS, "", name, {"spec": {"versions": after}})
+    try:
+        yield
+    finally:
+        await bed.client.merge(CRDS, "", name, {"spec": {"versions": before}})
+
+
+async def test_resources_of_a_newer_version_are_said_and_what_runs_goes_on(
+    bed: OperatorBed,
+) -> None:
+    """With `onDelete: Stop` one that does not read would be stopped, were it taken for deleted."""
+    refs = {"clusterRef": {"name": CLUSTER}}
+    await bed.apply(
+        "HAResource", "web", {**refs, "systemd": {"unit": "web.service"}, "onDelete": "Stop"}
+    )
+    await bed.enrol()
+    before = await bed.settled()
+    history = bed.machines[before["status"]["active"]].history
+    async with newer_resources(bed):
+        spec = {**refs, "systemd": {"unit": "web.service"}, "onDelete": "Stop"}
+        await bed.until(lambda o: o["spec"].get("novelty") == 7, "HAResource", "web")
+        await bed.apply("HAResource", "web", {**spec, "monitor": {"interval": "7s"}})
+        found = await bed.until(stalled("SpecRefused"))
+        said = "spec.novelty is not a field that this version knows"
+        assert said in condition(found, "Stalled")["message"]
+        await bed.until(stalled("SpecRefused"), "HAResource", "web")
+        await asyncio.sleep(CALM_S)
+        assert "stopped" not in [line["what"] for line in history()]
+        assert truth(found, "Ready") == "True"
+    after = await bed.until(lambda o: truth(o, "Stalled") in {"", "False"})
+    assert after["status"]["term"] == before["status"]["term"]
+    assert "stopped" not in [line["what"] for line in history()]
 
 
 async def test_another_node_after_the_first_configuration(bed: OperatorBed) -> None:

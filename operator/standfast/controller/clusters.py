@@ -22,7 +22,7 @@ from standfast.controller.moving import Mover
 from standfast.controller.observation import Sources
 from standfast.controller.parts import Parts
 from standfast.controller.reporting import Findings, claims, status_of
-from standfast.controller.resources import report_orphans, report_resources
+from standfast.controller.resources import report_orphans, report_resources, report_unread
 from standfast.controller.sites import Provision, Site
 from standfast.controller.statuses import Judged
 from standfast.controller.store import Key, read_held
@@ -375,6 +375,7 @@ class Clusters:
         await report_resources(
             self._parts, scenery.cluster, scenery.resources, scenery.lines, seen
         )
+        await report_unread(self._parts, judged.key)
         for move in self._parts.records.missing(scenery.cluster, story, told):
             await self._parts.records.write(
                 scenery.cluster,

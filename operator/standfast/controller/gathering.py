@@ -105,11 +105,14 @@ class Gatherer:
         resources = self._resources(cluster)
         lines = self._listen(key, cluster, office, places)
         group: Group | None = None
+        half = self._half_read(cluster)
+        stalled = stalled or half
         try:
             nodes = [lines.get(node.name) for node in cluster.spec.nodes]
             said = [line.now if line is not None else None for line in nodes]
             before = in_service(register.declared, said)
-            group = declared_group(cluster, resources, before)
+            # To agents what is left out was deleted: what they were last told stays in force.
+            group = declared_group(cluster, resources, before) if half is None else None
         except UserError as error:
             stalled = stalled or Claim(True, Reason.DEPENDENCY_CYCLE, error.problem, error.remedy)
         problems = cluster.spec.timing.to_core().problems()
@@ -210,6 +213,12 @@ class Gatherer:
             for resource in self._parts.store.of_cluster(HAResource, namespace, name)
             if resource.metadata.deletion_timestamp is None
         )
+
+    def _half_read(self, cluster: HACluster) -> Claim | None:
+        """A resource that does not read, as when the CRDs are of a newer version than we."""
+        for _, error in self._parts.store.unread_of_cluster(HAResource, *cluster.key):
+            return Claim(True, Reason.SPEC_REFUSED, error.problem, error.remedy)
+        return None
 
     def _listen(
         self, key: Key, cluster: HACluster, office: Office | None, places: tuple[Place, ...]

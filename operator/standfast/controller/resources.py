@@ -52,6 +52,16 @@ async def report_resources(
         await parts.statuses.write(judged, _status(judged, resource, on, seen, stuck))
 
 
+async def report_unread(parts: Parts, cluster: Key) -> None:
+    """Resources that do not read say so; no agent was told what they ask for."""
+    for key, error in list(
+        parts.store.unread_of_cluster(HAResource, cluster.namespace, cluster.name)
+    ):
+        held = parts.store.held(key)
+        if held is not None:
+            await parts.statuses.refuse(Judged(key, held), error)
+
+
 async def report_orphans(parts: Parts, cluster: Key) -> None:
     """Resources and moves of a cluster that does not exist say so."""
     missing = Claim(

@@ -87,8 +87,8 @@ class Store:
         if before is not None and before.uid == metadata.get("uid"):
             if _older(str(metadata.get("resourceVersion", "")), before.version):
                 return key, False
-            if before.version == metadata.get("resourceVersion"):
-                return key, False
+            if before.version == metadata.get("resourceVersion") and before.document == document:
+                return key, False  # else the same object by another schema: its CRD was changed
         self._held[key] = Held(document)
         self._file(key, before, self._held[key])
         if before is None:
@@ -149,6 +149,18 @@ class Store:
             found = read_held(model, held) if held is not None else None
             if isinstance(found, model):
                 yield found
+
+    def unread_of_cluster(
+        self, model: type[T], namespace: str, cluster: str
+    ) -> Iterator[tuple[Key, UserError]]:
+        """What names this cluster and does not read, with why, in the order of names."""
+        for key in sorted(self._of_cluster.get((model.__name__, namespace, cluster), ())):
+            held = self._held.get(key)
+            if held is None or "deletionTimestamp" in held.metadata:
+                continue
+            found = read_held(model, held)
+            if isinstance(found, UserError):
+                yield key, found
 
     def _file(self, key: Key, before: Held | None, now: Held | None) -> None:
         """Put an object into the drawer of the cluster that it names now."""

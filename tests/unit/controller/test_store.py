@@ -44,6 +44,14 @@ def test_a_status_that_we_wrote_ourselves_is_no_news() -> None:
     assert held.version == "2"
 
 
+def test_the_same_version_by_another_schema_is_news() -> None:
+    """As after a CRD was changed: its defaults are put in when an object is read."""
+    store = Store()
+    store.put(WITNESS, witness(spec={"managed": {}, "novelty": 7}))
+    assert store.put(WITNESS, witness(spec={"managed": {}})) == (KEY, True)
+    assert store.get(Witness, "ns", "w") is not None
+
+
 def test_an_older_version_that_comes_late_changes_nothing() -> None:
     store = Store()
     store.put(WITNESS, witness("10"))

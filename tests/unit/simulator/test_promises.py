@@ -1,18 +1,17 @@
-"""The README's table holds: each assumption names what models it and a test that exists."""
+"""The table of `tests/simulation` holds: each assumption names a model, and a test that exists."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-TESTS = HERE.parent
+TESTS = Path(__file__).parents[2]
 SIMULATOR = TESTS.parent / "operator" / "standfast" / "simulator"
 
 ROW = re.compile(
     r"^\| (?P<promise>[^|]+) \| `(?P<where>[^`]+)` \| `(?P<test>[^`]+::[^`]+)` \|$", re.MULTILINE
 )
-ROWS = list(ROW.finditer((HERE / "README.md").read_text()))
+ROWS = list(ROW.finditer((TESTS / "simulation" / "README.md").read_text()))
 
 
 def test_the_table_is_there() -> None:
