@@ -185,20 +185,18 @@ async def test_resources_of_a_newer_version_are_said_and_what_runs_goes_on(
 ) -> None:
     """With `onDelete: Stop` one that does not read would be stopped, were it taken for deleted."""
     refs = {"clusterRef": {"name": CLUSTER}}
-    await bed.apply(
-        "HAResource", "web", {**refs, "systemd": {"unit": "web.service"}, "onDelete": "Stop"}
-    )
+    spec = {**refs, "systemd": {"unit": "batch.service"}, "onDelete": "Stop"}
+    await bed.apply("HAResource", "batch", spec)
     await bed.enrol()
     before = await bed.settled()
     history = bed.machines[before["status"]["active"]].history
     async with newer_resources(bed):
-        spec = {**refs, "systemd": {"unit": "web.service"}, "onDelete": "Stop"}
-        await bed.until(lambda o: o["spec"].get("novelty") == 7, "HAResource", "web")
-        await bed.apply("HAResource", "web", {**spec, "monitor": {"interval": "7s"}})
+        await bed.until(lambda o: o["spec"].get("novelty") == 7, "HAResource", "batch")
+        await bed.apply("HAResource", "batch", {**spec, "monitor": {"interval": "7s"}})
         found = await bed.until(stalled("SpecRefused"))
         said = "spec.novelty is not a field that this version knows"
         assert said in condition(found, "Stalled")["message"]
-        await bed.until(stalled("SpecRefused"), "HAResource", "web")
+        await bed.until(stalled("SpecRefused"), "HAResource", "batch")
         await asyncio.sleep(CALM_S)
         assert "stopped" not in [line["what"] for line in history()]
         assert truth(found, "Ready") == "True"
