@@ -116,8 +116,9 @@ class Run:
         self._mine, theirs = os.pipe() if piped else os.openpty()
         if not piped:
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, COLUMNS, 0, 0))
+        # Whoever runs the tests in the background has Ctrl-C ignored, and that is inherited.
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", program, "status", "web", "-w",
+            "env", "--default-signal=INT", sys.executable, "-c", program, "status", "web", "-w",
             stdin=asyncio.subprocess.DEVNULL, stdout=theirs, stderr=theirs,
             env=self._environment,
         )  # fmt: skip
