@@ -171,7 +171,7 @@ async def test_an_initiator_under_a_new_name_is_a_death(pair: tuple[Node, Node])
         event = await next_event(events)
     assert event.change is Change.DIED
     assert "its storage refuses this node" in event.message
-    assert (await driver.check()).verdict is Verdict.DOWN
+    assert (await driver.check()).verdict is Verdict.GONE
     with pytest.raises(UserError, match="under another name") as refused:
         await driver.start(None)
     assert "restart standfast-agent" in refused.value.remedy
