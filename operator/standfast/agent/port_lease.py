@@ -38,6 +38,7 @@ class PortLease:
         self._sink = sink
         self._ports: frozenset[Port] = frozenset()
         self._is_open = False
+        self._is_shut = False  # an earlier run may have opened them
 
     def declare(self, resources: Sequence[ResourceSpec]) -> None:
         """These resources run here or on another node; nothing else's ports are touched."""
@@ -48,7 +49,7 @@ class PortLease:
         """What the group is told."""
         match event:
             case ev.Permitted(until_ms=until_ms) | ev.Adopted(until_ms=until_ms):
-                self._is_open = True
+                self._is_open, self._is_shut = True, False
                 self._filter.allow(until_ms)
             case ev.Extended(until_ms):
                 if self._is_open:
@@ -59,9 +60,9 @@ class PortLease:
                 pass
 
     def shut_then(self, then: Callable[[], None]) -> None:
-        """Shut them, and only then let that happen."""
-        was_open, self._is_open = self._is_open, False
-        if was_open and self._ports:
+        """Shut them, and only then let that happen; at once where they are known to be shut."""
+        self._is_open = False
+        if self._ports and not self._is_shut:
             self._mailbox.start(self._shut(then), "shut ports")
         else:
             then()
@@ -85,6 +86,7 @@ class PortLease:
     async def _shut(self, then: Callable[[], None]) -> None:
         if not self._is_open:  # else it was called off meanwhile
             await self._filter.cut()
+            self._is_shut = not self._is_open
         self._mailbox.put(then)
 
     def _tell(self) -> None:

@@ -274,6 +274,37 @@ async def test_a_restarted_agent_shuts_no_port_within_the_lease(house: House) ->
     assert house.ports.reaches(HTTPS)
 
 
+async def test_after_a_lost_lease_all_is_stopped_once_the_ports_are_shut(house: House) -> None:
+    """They are shut as soon as it is lost; that the kernel takes its time may not be skipped."""
+    await join(house)
+    house.declare(SHOP)
+    await house.live(3000)
+    house.ports.holds_cut = True
+    voter = house.membership.voter
+    assert voter is not None
+    voter.take(ClockSuspect("it stood still"))
+    await drain(house.membership)
+    assert house.running == set()
+    assert voter.state.must_stop is not None, "not told yet"
+    house.ports.go_on()
+    await drain(house.membership)
+    assert voter.state.must_stop is None
+
+
+async def test_an_agent_without_a_lease_to_adopt_shuts_what_the_one_before_it_opened(
+    house: House,
+) -> None:
+    await join(house)
+    house.declare(SHOP)
+    await house.live(3000)
+    await house.crash()
+    house.deadline.remove()
+    assert house.ports.reaches(HTTPS)
+    await house.boot()
+    await drain(house.membership)
+    assert not house.ports.reaches(HTTPS)
+
+
 async def test_ports_change_while_the_service_runs(house: House) -> None:
     await join(house)
     house.declare(SHOP)
