@@ -15,7 +15,6 @@ from pathlib import Path
 from typing_extensions import override
 
 from standfast.adapters.disks.clearing import Clearing
-from standfast.adapters.disks.programs import Done, Programs
 from standfast.adapters.drbd import keeping
 from standfast.adapters.drbd.config import DrbdConfig
 from standfast.adapters.drbd.reading import Seen, read_proc
@@ -32,6 +31,7 @@ from standfast.adapters.fakes import (
     FakeUnits,
     FakeWire,
 )
+from standfast.adapters.linux.programs import Done, Programs
 from standfast.agent.agent import Settings
 from standfast.agent.allowed import parse
 from standfast.agent.machine import Machine, MakeDriver

@@ -13,12 +13,12 @@ import pytest
 
 from standfast.adapters.disks.config import FilesystemConfig, ReservedDiskConfig
 from standfast.adapters.disks.keys import key_of
-from standfast.adapters.disks.programs import Done
 from standfast.adapters.drivers import reserved_disk
 from standfast.adapters.drivers.filesystem import FilesystemDriver
 from standfast.adapters.drivers.reserved_disk import ReservedDiskDriver
 from standfast.adapters.fakes import RecordingSink
 from standfast.adapters.linux.clock import BootClock
+from standfast.adapters.linux.programs import Done
 from standfast.errors import TransientError, UserError
 from standfast.ports.resource import Change, Claim, Presence, Verdict
 from tests.integration.disk_parts import Disk, attached, disk_host, make_image, run

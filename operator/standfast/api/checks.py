@@ -70,9 +70,7 @@ class HttpCheck(Model):
         examples=["/healthz"],
     )
     scheme: Scheme = Field(default=Scheme.HTTP, description="HTTP or HTTPS.")
-    host: (
-        Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$")] | None
-    ) = Field(
+    host: Host | None = Field(
         default=None,
         description="The Host header, and the name that TLS asks for; when absent, the address.",
         examples=["www.example.com"],

@@ -24,10 +24,10 @@ from standfast.api.cluster import HACluster
 from standfast.api.kinds import KINDS
 from standfast.api.scalars import Truth
 from standfast.controller import handlers, logs
-from standfast.controller.copies import Copies
 from standfast.controller.leading import Leading
 from standfast.controller.logs import logger
 from standfast.controller.ops import Metrics, OpsServer
+from standfast.controller.resource_gauges import ResourceGauges
 from standfast.controller.settings import Settings
 from standfast.controller.store import Key, Store
 from standfast.errors import StandfastError
@@ -219,11 +219,11 @@ class Operator:
                 metrics.conditions.labels(*cluster.key, condition.type).set(
                     _NUMBERS[condition.status]
                 )
-        copies = Copies(metrics)
+        gauges = ResourceGauges(metrics)
         if self._leading is not None:
             for cluster in self._store.all(HACluster):
                 said = self._leading.parts.switchboard.said(cluster.metadata.uid)
-                copies.show(cluster.key, said)
+                gauges.show(cluster.key, said)
 
 
 async def _run(settings: Settings) -> None:

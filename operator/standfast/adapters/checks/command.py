@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from standfast.adapters.checks.config import CommandCheck, Program
-from standfast.adapters.disks.programs import Done, Programs
+from standfast.adapters.linux.programs import Done, Programs
 from standfast.errors import TransientError, UserError
 from standfast.ports.resource import Health, Verdict
 from standfast.ports.units import Units

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from standfast.adapters.disks import devices, mounts
 from standfast.adapters.disks.mounts import Mount
-from standfast.adapters.disks.programs import Programs
 from standfast.adapters.disks.users import signal_all, users
+from standfast.adapters.linux.programs import Programs
 from standfast.errors import TransientError
 
 LOOK_AGAIN_S = 0.03

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from standfast.adapters.disks.programs import Programs
+from standfast.adapters.linux.programs import Programs
 
 CHECK_FILE = ".standfast-check"
 _FULL = "No space left on device"

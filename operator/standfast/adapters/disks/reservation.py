@@ -18,7 +18,7 @@ from pathlib import Path
 
 from standfast.adapters.disks import keys
 from standfast.adapters.disks.keys import Key
-from standfast.adapters.disks.programs import Done, Programs
+from standfast.adapters.linux.programs import Done, Programs
 from standfast.errors import TransientError, UserError
 
 COMMAND_S = 3.0

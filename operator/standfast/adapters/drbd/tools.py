@@ -9,10 +9,10 @@ import os
 import stat
 from pathlib import Path
 
-from standfast.adapters.disks.programs import Programs
 from standfast.adapters.drbd.config import DrbdConfig
 from standfast.adapters.drbd.generations import Generations, read_generations
 from standfast.adapters.drbd.reading import Seen, read_proc, version_of
+from standfast.adapters.linux.programs import Programs
 from standfast.errors import TransientError, UserError
 
 ORDER_S = 20.0

@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Callable
 
 from standfast.adapters.disks.clearing import Clearing
-from standfast.adapters.disks.programs import Programs
 from standfast.adapters.drbd import plan, reading
 from standfast.adapters.drbd.asking import Counter, Reply
 from standfast.adapters.drbd.config import DrbdConfig
@@ -25,6 +24,7 @@ from standfast.adapters.drivers.alarms import Alarms
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.drivers.passes import Passes
 from standfast.adapters.drivers.tenure import Tenure
+from standfast.adapters.linux.programs import Programs
 from standfast.errors import StandfastError, TransientError, UserError
 from standfast.ports.events import Alert
 from standfast.ports.replication import Leader, Part, Place, Replication

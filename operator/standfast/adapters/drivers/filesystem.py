@@ -21,9 +21,9 @@ from standfast.adapters.disks.clearing import Clearing, Use, use_of
 from standfast.adapters.disks.config import FilesystemConfig, Fsck
 from standfast.adapters.disks.health import CHECK_FILE, WriteCheck
 from standfast.adapters.disks.mounts import FSTAB, Mount
-from standfast.adapters.disks.programs import Programs
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.drivers.tenure import Tenure
+from standfast.adapters.linux.programs import Programs
 from standfast.errors import TransientError, UserError
 from standfast.guard.mounts import objection
 from standfast.ports.events import Alert

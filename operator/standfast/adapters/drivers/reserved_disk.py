@@ -18,10 +18,10 @@ from pathlib import Path
 from standfast.adapters.disks import keys
 from standfast.adapters.disks.config import ReservedDiskConfig
 from standfast.adapters.disks.keys import Key, key_of
-from standfast.adapters.disks.programs import Programs
 from standfast.adapters.disks.reservation import Abilities, OutrankedError, Reservation
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.drivers.shared_disk import SharedDiskDriver, nodes_of
+from standfast.adapters.linux.programs import Programs
 from standfast.errors import StandfastError, TransientError, UserError
 from standfast.ports.events import Alert
 from standfast.ports.resource import Change, Claim, Health, Report, ResourceState, Verdict

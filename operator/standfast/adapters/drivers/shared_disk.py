@@ -15,9 +15,9 @@ from pathlib import Path
 from standfast.adapters.disks import devices
 from standfast.adapters.disks.clearing import Clearing, Use, use_of
 from standfast.adapters.disks.config import SharedDiskConfig
-from standfast.adapters.disks.programs import Programs
 from standfast.adapters.drivers.host import DriverHost
 from standfast.adapters.drivers.tenure import Tenure
+from standfast.adapters.linux.programs import Programs
 from standfast.errors import TransientError, UserError
 from standfast.ports.events import Alert
 from standfast.ports.resource import (

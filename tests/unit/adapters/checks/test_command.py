@@ -7,8 +7,8 @@ import pytest
 from standfast.adapters.checks import Checker, checker
 from standfast.adapters.checks import command as module
 from standfast.adapters.checks.config import CheckConfig, CommandCheck, Program
-from standfast.adapters.disks.programs import Done, Programs
 from standfast.adapters.fakes import FakeUnit, FakeUnits
+from standfast.adapters.linux.programs import Done, Programs
 from standfast.errors import UserError
 from standfast.ports.resource import Health, Verdict
 

@@ -5,7 +5,7 @@ Its words are those that sg_persist 1.46 wrote of a disk of Linux' own target (D
 
 from dataclasses import dataclass, field
 
-from standfast.adapters.disks.programs import Done, Programs
+from standfast.adapters.linux.programs import Done, Programs
 
 CONFLICT = "PR out (Reserve): Reservation conflict; sg_persist failed: Reservation conflict"
 ABILITIES = """Report capabilities response:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from standfast.adapters.disks.keys import Key, key_of
-from standfast.adapters.disks.programs import Done
 from standfast.adapters.disks.reservation import Held, OutrankedError, Reservation, held_of
+from standfast.adapters.linux.programs import Done
 from standfast.errors import TransientError, UserError
 from standfast.ports.resource import Claim
 from tests.unit.adapters.disks.storage import Storage, StorageProgram

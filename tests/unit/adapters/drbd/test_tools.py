@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from standfast.adapters.disks.programs import Done, Programs
 from standfast.adapters.drbd.config import DrbdConfig
 from standfast.adapters.drbd.tools import Drbd, disk_problem
+from standfast.adapters.linux.programs import Done, Programs
 
 
 def test_only_a_block_device_is_a_disk(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Programs that touch disks (mount, umount, fsck), each in a process of its own.
+"""Programs that may hang (mount, fsck, sg_persist, checks), each in a process of its own.
 
 A process that waits for a dead disk cannot be killed, and nobody can wait for it: then it is left
 behind and said to be, and the agent goes on.

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import msgspec
 import prometheus_client
 
-from standfast.controller.copies import Copies
 from standfast.controller.ops import Metrics
+from standfast.controller.resource_gauges import ResourceGauges
 from standfast.wire.api import MemberStatus, ReplicationStatus, ResourceStatus
 
 
@@ -36,7 +36,7 @@ def test_lag_and_what_is_at_risk_are_shown_and_go_with_who_said_it() -> None:
     active = ReplicationStatus(role="Active", lacks={"c": 4096})
     standby = ReplicationStatus(role="Standby", lag_bytes=77, lag_ms=1500)
     said = [member("a", "vm-a", active), member("b", "vm-b", standby), member("w", "third", None)]
-    Copies(metrics).show(("default", "orders"), said)
+    ResourceGauges(metrics).show(("default", "orders"), said)
     text = shown(metrics)
     labels = 'cluster="orders",namespace="default",node="{}",resource="pg"'
     assert f"lag_bytes{{{labels.format('vm-b')}}} 77.0" in text
@@ -44,5 +44,5 @@ def test_lag_and_what_is_at_risk_are_shown_and_go_with_who_said_it() -> None:
     assert f"resource_failed_checks{{{labels.format('vm-a')}}} 2.0" in text
     assert f"lacks_bytes{{{labels.format('c')}}} 4096.0" in text
 
-    Copies(metrics).show(("default", "orders"), [])
+    ResourceGauges(metrics).show(("default", "orders"), [])
     assert "vm-b" not in shown(metrics)

@@ -9,7 +9,7 @@ from standfast.controller.ops import Metrics
 from standfast.wire.api import MemberStatus
 
 
-class Copies:
+class ResourceGauges:
     """Fills the gauges anew: what is not said now is not shown.
 
     Args:
